@@ -1,0 +1,384 @@
+"""The job file: TOML and dotted overrides -> `Job`, strictly. Knows nothing of runs, workers or files but the job file.
+
+Two layers: the tables as a person writes them (`JobTable`, `EntryTable`), where lists multiply and a key of an entry
+wins over the same key above; and what they mean (`Job`, `Entry`), where every entry is one environment with one agent.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from trajgen import registry
+from trajgen.errors import ConfigError, TrajgenError, nearest
+from trajgen.ids import digest
+from trajgen.splits import SPLITS, Split
+from trajgen.strict import convert, join, shown
+from trajgen.types import DEFAULT_SHOWN, PASSIVE_CHANNELS, Channel, Json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+Count = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+DEFAULT_MAX_STEPS = 50
+
+# ------------------------------------------------------------------------------------- what it means
+
+
+class Budget(Struct, frozen=True):
+    """What one episode may use.
+
+    Attributes:
+        max_steps: None: what the environment's spec says, else 50.
+        max_turns: None: as `max_steps`.
+        step_timeout_s: Wall seconds for one reset or step of the environment.
+        episode_timeout_s: Wall seconds for the whole episode, the model's time included.
+    """
+
+    max_steps: Count | None = None
+    max_turns: Count | None = None
+    step_timeout_s: Seconds = 10.0
+    episode_timeout_s: Seconds = 120.0
+
+
+class BackendChoice(Struct, frozen=True):
+    """A model: which plug-in, and its validated keys with defaults filled in."""
+
+    name: str
+    kind: str
+    config: dict[str, Json]
+
+    def identity(self) -> Json:
+        """Return what the model is, without where and how it runs."""
+        hidden = registry.backend(self.kind).not_identity
+        return [self.kind, {k: v for k, v in self.config.items() if k not in hidden}]
+
+
+class AgentChoice(Struct, frozen=True):
+    """An agent: which plug-in, its validated keys with defaults filled in, and its backends by role."""
+
+    name: str
+    version: str
+    config: dict[str, Json]
+    backends: dict[str, BackendChoice] = field(default_factory=dict)
+
+
+class Entry(Struct, frozen=True):
+    """One environment with one agent over a set of seeds.
+
+    Attributes:
+        key: Hash of what shapes an episode beside its task; part of every episode id.
+        id: Hash of the key and the task set without its seeds; names the entry in the plan.
+        trials: Episodes per task, played in order with memory handed on.
+    """
+
+    key: str
+    id: str
+    env_id: str
+    wrappers: tuple[str, ...]
+    make_options: dict[str, Json]
+    options: dict[str, Json]
+    split: Split | None
+    agent: AgentChoice
+    feedback: tuple[Channel, ...]
+    budget: Budget
+    seeds: tuple[int, ...]
+    samples: int
+    trials: int
+    resources: dict[str, float]
+
+    def items(self) -> Iterator[tuple[int, int]]:
+        """Yield (seed, sample) in the order of the plan."""
+        return itertools.product(self.seeds, range(self.samples))
+
+    def label(self) -> str:
+        """Name it in a line of a table."""
+        return f"{self.env_id} x {self.agent.name}"
+
+
+class Job(Struct, frozen=True):
+    """A whole job. `workers` is None for one Ray worker per core, 0 for this process alone."""
+
+    name: str
+    out: str | None
+    workers: int | None
+    concurrency: int
+    entries: tuple[Entry, ...]
+
+
+# ------------------------------------------------------------------------------------- as it is written
+
+_Names = str | list[str]
+
+
+class _Keys(Struct, frozen=True, kw_only=True):
+    """The keys that may stand at the top and in an entry; None means not given."""
+
+    env: _Names | None = None
+    agent: str | dict[str, Json] | list[str | dict[str, Json]] | None = None
+    wrappers: list[str] | None = None
+    make_options: dict[str, Json] | None = None
+    options: dict[str, Json] | None = None
+    split: _Names | None = None
+    seeds: str | list[int] | None = None
+    samples: Count | None = None
+    trials: Count | None = None
+    feedback: list[str | list[str]] | None = None
+    budget: dict[str, Json] | None = None
+    resources: dict[str, float] | None = None
+
+
+class EntryTable(_Keys, frozen=True, kw_only=True):
+    """An `[[entry]]` as written."""
+
+    weight: Annotated[float, Meta(gt=0)] | None = None
+
+
+class JobTable(_Keys, frozen=True, kw_only=True):
+    """A job file as written."""
+
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] = "job"
+    out: str | None = None
+    workers: Annotated[int, Meta(ge=0)] | Literal["auto"] = "auto"
+    concurrency: Count = 64
+    backend: dict[str, dict[str, Json]] = field(default_factory=dict)
+    episodes: Count | None = None
+    entry: list[dict[str, Json]] = field(default_factory=list)
+
+
+# ------------------------------------------------------------------------------------- reading
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> Job:
+    """Read a job file.
+
+    Args:
+        path: A TOML file.
+        overrides: `a.b=VALUE` each, VALUE read as TOML (bare words as text); lists are indexed: `entry.0.seeds="0:5"`.
+
+    Raises:
+        ConfigError: `FILE: PATH: expected ..., found ...`.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        near = nearest(path.name, (p.name for p in path.parent.glob("*.toml"))) if path.parent.is_dir() else ""
+        raise ConfigError(f"{path}: no such file{near}") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: expected a TOML file, found a folder") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from None
+    return parse(data, overrides, where=f"{path.name}: ")
+
+
+def parse(data: dict[str, Json], overrides: Sequence[str] = (), where: str = "") -> Job:
+    """Read a job from plain data; see `load`."""
+    for text in overrides:
+        data = _override(data, text)
+    table = convert(data, JobTable, where)
+    if not table.entry and table.env is None:
+        raise ConfigError(f"{where}entry: missing; a job needs at least one [[entry]] with `env` and `agent`")
+    backends = {
+        name: _backend(name, dict(keys), join(where, f"backend.{name}")) for name, keys in table.backend.items()
+    }
+    variants = [
+        variant
+        for number, keys in enumerate(table.entry or [{}])
+        for variant in _expand(table, keys, backends, f"{where}entry[{number}]" if table.entry else where)
+    ]
+    entries = _weighted(variants, table.episodes, where)
+    _no_repeats(entries, where)
+    workers = None if table.workers == "auto" else table.workers
+    return Job(table.name, table.out, workers, table.concurrency, entries)
+
+
+def _override(data: dict[str, Json], text: str) -> dict[str, Json]:
+    path, equals, value = text.partition("=")
+    if not equals or not path:
+        raise ConfigError(f"--set {text}: expected KEY.PATH=VALUE")
+    try:
+        parsed = tomllib.loads(f"v = {value}")["v"]
+    except tomllib.TOMLDecodeError:
+        parsed = value  # a bare word
+    changed: dict[str, Json] = _put(data, path.split("."), parsed, text)
+    return changed
+
+
+def _put(node: Any, steps: list[str], value: Json, text: str) -> Any:  # JSON in, JSON out
+    if not steps:
+        return value
+    head, *rest = steps
+    if isinstance(node, list):
+        if not head.isdecimal() or int(head) >= len(node):
+            raise ConfigError(f"--set {text}: expected an index below {len(node)}, found {head!r}")
+        return [_put(item, rest, value, text) if i == int(head) else item for i, item in enumerate(node)]
+    if not isinstance(node, dict):
+        raise ConfigError(f"--set {text}: {head!r} is inside {shown(node)}, which is no table")
+    return node | {head: _put(node.get(head, {}), rest, value, text)}
+
+
+def _backend(name: str, keys: dict[str, Json], where: str) -> BackendChoice:
+    kind = keys.pop("kind", None)
+    if not isinstance(kind, str):
+        raise ConfigError(f"{where}.kind: expected the name of a backend, found {shown(kind)}")
+    factory = _named(lambda: registry.backend(kind), f"{where}.kind")
+    return BackendChoice(name, kind, msgspec.to_builtins(convert(keys, factory.config, where)))
+
+
+def _named(find: Any, where: str) -> Any:  # whatever the registry returns
+    try:
+        return find()
+    except TrajgenError as error:
+        raise type(error)(f"{where}: {error}") from None
+
+
+def _agent(given: str | dict[str, Json], backends: Mapping[str, BackendChoice], where: str) -> AgentChoice:
+    keys: dict[str, Json] = {"name": given} if isinstance(given, str) else dict(given)
+    name = keys.pop("name", None)
+    if not isinstance(name, str):
+        raise ConfigError(f"{join(where, 'name')}: expected the name of an agent, found {shown(name)}")
+    factory = _named(lambda: registry.agent(name), where)
+    chosen: dict[str, BackendChoice] = {}
+    for role in factory.backends:
+        wanted = keys.pop(role, None)
+        if not isinstance(wanted, str) or wanted not in backends:
+            hint = nearest(str(wanted), backends) or f"; there are: {', '.join(backends) or 'none'}"
+            raise ConfigError(
+                f"{join(where, role)}: expected the NAME of a [backend.NAME] table, found {shown(wanted)}{hint}"
+            )
+        chosen[role] = backends[wanted]
+    config = msgspec.to_builtins(convert(keys, factory.config, where))
+    return AgentChoice(name, factory.version, config, chosen)
+
+
+class _Variant(Struct, frozen=True):
+    entry: Entry
+    weight: float | None
+
+
+def _expand(
+    top: JobTable, keys: dict[str, Json], backends: Mapping[str, BackendChoice], where: str
+) -> Iterator[_Variant]:
+    """Multiply the lists of one entry out; a key of the entry wins over the same key of `top`."""
+    own = convert(keys, EntryTable, where)
+
+    def given(key: str) -> Any:  # the struct's own types are checked by `convert`
+        mine = getattr(own, key)
+        return getattr(top, key) if mine is None else mine
+
+    for key in ("env", "agent"):
+        if given(key) is None or given(key) == []:
+            raise ConfigError(f"{join(where, key)}: missing; it must be given here or above")
+    envs, agents, splits = _listed(given("env")), _listed(given("agent")), _listed(given("split"))
+    shown_sets = _feedback_sets(given("feedback"), join(where, "feedback"))
+    seeds = _seeds(given("seeds"), join(where, "seeds")) if given("seeds") is not None else None
+    if (seeds is None) == (own.weight is None):
+        raise ConfigError(f"{join(where, 'seeds')}: give either `seeds` or `weight` (with `episodes` at the top)")
+    budget = convert((top.budget or {}) | (own.budget or {}), Budget, join(where, "budget"))
+    n_variants = len(envs) * len(agents) * len(splits) * len(shown_sets)
+    for env_id, agent, split, channels in itertools.product(envs, agents, splits, shown_sets):
+        entry = _entry(
+            env_id=env_id,
+            agent=_agent(agent, backends, join(where, "agent")),
+            split=_split(split, env_id, join(where, "split")),
+            feedback=channels,
+            budget=budget,
+            wrappers=tuple(given("wrappers") or ()),
+            make_options=given("make_options") or {},
+            options=given("options") or {},
+            seeds=seeds or (),
+            samples=given("samples") or 1,
+            trials=given("trials") or 1,
+            resources=given("resources") or {},
+        )
+        yield _Variant(entry, None if own.weight is None else own.weight / n_variants)
+
+
+def _entry(**parts: Any) -> Entry:  # the fields of Entry
+    agent: AgentChoice = parts["agent"]
+    models = {role: choice.identity() for role, choice in agent.backends.items()}
+    budget = msgspec.to_builtins(parts["budget"])
+    prompts = list(registry.agent(agent.name).prompts)
+    key = digest("entry", agent.name, agent.version, agent.config, prompts, models, sorted(parts["feedback"]), budget)
+    task_set = [list(parts["wrappers"]), parts["make_options"], parts["options"], parts["split"]]
+    return Entry(key=key, id=digest("set", key, parts["env_id"], *task_set, parts["trials"]), **parts)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _split(split: str | None, env_id: str, where: str) -> Split | None:
+    """Our own environments default to train; a foreign one has splits only where it is asked for them."""
+    if split is None:
+        return "train" if registry.is_plug_in(env_id) else None
+    if split not in SPLITS:
+        raise ConfigError(f"{where}: expected one of {', '.join(SPLITS)}, found {shown(split)}{nearest(split, SPLITS)}")
+    return split
+
+
+def _feedback_sets(given: list[Any] | None, where: str) -> list[tuple[Channel, ...]]:
+    if given is None:
+        return [DEFAULT_SHOWN]
+    sets = given if given and isinstance(given[0], list) else [given]
+    for channel in itertools.chain.from_iterable(sets):
+        if channel not in PASSIVE_CHANNELS:
+            known = ", ".join(PASSIVE_CHANNELS)
+            raise ConfigError(
+                f"{where}: expected channels of {known}, found {shown(channel)}{nearest(str(channel), PASSIVE_CHANNELS)}"
+            )
+    return [tuple(c for c in PASSIVE_CHANNELS if c in chosen) for chosen in sets]
+
+
+def _seeds(given: str | list[int], where: str) -> tuple[int, ...]:
+    if isinstance(given, list):
+        seeds: Iterable[int] = given
+    else:
+        start, colon, stop = given.partition(":")
+        if not colon or not start.isdecimal() or not stop.isdecimal():
+            raise ConfigError(f'{where}: expected "FIRST:PAST_LAST", e.g. "0:100", or a list, found {shown(given)}')
+        seeds = range(int(start), int(stop))
+    found = tuple(dict.fromkeys(seeds))
+    if not found or min(found) < 0:
+        raise ConfigError(f"{where}: expected at least one seed, none below 0, found {shown(given)}")
+    return found
+
+
+def _weighted(variants: list[_Variant], episodes: int | None, where: str) -> tuple[Entry, ...]:
+    """Give weighted entries their seeds: shares of `episodes`, rounded by largest remainder."""
+    weighted = [v for v in variants if v.weight is not None]
+    if not weighted:
+        if episodes is not None:
+            raise ConfigError(f"{where}episodes: only a job whose entries have `weight` takes a total")
+        return tuple(v.entry for v in variants)
+    if episodes is None or len(weighted) < len(variants):
+        raise ConfigError(f"{where}episodes: a mixture needs `episodes` at the top and `weight` in every entry")
+    total = sum(v.weight or 0.0 for v in weighted)
+    exact = [episodes * (v.weight or 0.0) / total for v in weighted]
+    counts = [int(e) for e in exact]
+    by_remainder = sorted(range(len(exact)), key=lambda i: counts[i] - exact[i])
+    for i in by_remainder[: episodes - sum(counts)]:
+        counts[i] += 1
+    return tuple(
+        msgspec.structs.replace(v.entry, seeds=tuple(range(n)), samples=1)
+        for v, n in zip(weighted, counts, strict=True)
+        if n
+    )
+
+
+def _no_repeats(entries: Sequence[Entry], where: str) -> None:
+    seen: dict[str, set[int]] = {}
+    for entry in entries:
+        common = seen.setdefault(entry.id, set()).intersection(entry.seeds)
+        if common:
+            raise ConfigError(
+                f"{where}entry: {len(common)} episodes of {entry.label()} are asked for twice (seed {min(common)} is one); "
+                "give each entry its own seeds, or raise `samples`"
+            )
+        seen[entry.id].update(entry.seeds)

@@ -1,0 +1,322 @@
+"""The seams: what a plug-in may be. Nothing here is implemented here.
+
+An environment is a plain `gymnasium.Env[Observation, ToolCall]`; the small protocols `Oracle`, `Snapshot`,
+`FeedbackSource`, `Affordance` and `Digest` are abilities it may have beside that, found with `trajgen.abilities.find`.
+All of them run on the environment's own thread.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from msgspec import Struct
+    from numpy.random import Generator
+
+    from trajgen.types import (
+        Channel,
+        Episode,
+        Feedback,
+        Json,
+        Message,
+        Need,
+        Observation,
+        Outcome,
+        Reply,
+        Step,
+        TaskBrief,
+        Tool,
+        ToolCall,
+        Turn,
+    )
+
+# ------------------------------------------------------------------------------------- abilities of environments
+
+
+@runtime_checkable
+class Oracle(Protocol):
+    """An expert that may read simulator state."""
+
+    def oracle(self) -> Iterator[ToolCall]:
+        """Yield the calls that solve the task from the present state; asked afresh after any call not its own."""
+        ...
+
+
+@runtime_checkable
+class Snapshot(Protocol):
+    """Exact copies of the simulator state, restorable many times in this process."""
+
+    def snapshot(self) -> object:
+        """Return an opaque copy of the state, random generator included."""
+        ...
+
+    def restore(self, saved: Any) -> None:  # opaque on purpose
+        """Return to a state that `snapshot` gave."""
+        ...
+
+
+@runtime_checkable
+class FeedbackSource(Protocol):
+    """Sentences about the last step and the present state."""
+
+    def describe(self, channel: Channel) -> str | None:
+        """Return the sentence of one passive channel, or None. Draws no random number, changes no state."""
+        ...
+
+
+@runtime_checkable
+class Affordance(Protocol):
+    """How likely a call is to work now."""
+
+    def can(self, call: ToolCall) -> float:
+        """Return the probability, in [0, 1], that `call` would succeed in the present state."""
+        ...
+
+
+@runtime_checkable
+class Digest(Protocol):
+    """A fingerprint of the full simulator state, for replay."""
+
+    def state_digest(self) -> bytes:
+        """Return 16 bytes."""
+        ...
+
+
+# ------------------------------------------------------------------------------------- agents
+
+
+class OracleProxy(Protocol):
+    """The environment's oracle as an agent sees it."""
+
+    async def next(self) -> ToolCall | None:
+        """Return the next call of the expert from the present state; None where it has nothing more to do."""
+        ...
+
+
+class AffordanceProxy(Protocol):
+    """The environment's affordance as an agent sees it."""
+
+    async def can(self, call: ToolCall) -> float:
+        """Return the probability, in [0, 1], that `call` would succeed now."""
+        ...
+
+
+class Aids(NamedTuple):
+    """What an agent that names a need is handed. None where it did not ask."""
+
+    oracle: OracleProxy | None = None
+    affordance: AffordanceProxy | None = None
+
+
+class Agent(Protocol):
+    """Plays one role in one episode; one instance, one episode. It never holds the environment."""
+
+    def reset(
+        self,
+        task: TaskBrief,
+        tools: Sequence[Tool],
+        observation: Observation,
+        *,
+        feedback: Sequence[Feedback],
+        legal: Sequence[ToolCall] | None,
+        rng: Generator,
+        memory: str | None = None,
+    ) -> None:
+        """Begin an episode. `feedback` holds shown lines only; `memory` is the lesson of the trial before."""
+        ...
+
+    async def act(self) -> Turn:
+        """Return the next reply."""
+        ...
+
+    def observe(self, step: Step, *, legal: Sequence[ToolCall] | None) -> None:
+        """Take in one executed call. `step.feedback` holds shown lines only."""
+        ...
+
+
+@runtime_checkable
+class Reflects(Protocol):
+    """An agent that learns between trials (Reflexion, arXiv 2303.11366)."""
+
+    async def reflect(self, outcome: Outcome) -> str | None:
+        """Return the lesson to hand to the next trial."""
+        ...
+
+
+class AgentFactory(Protocol):
+    """What the entry-point group `trajgen.agents` names: usually the agent's class itself.
+
+    Attributes:
+        version: Changes when the agent would act differently on the same input; part of every episode id.
+        needs: What it must be handed; an environment that lacks it is refused before the job starts.
+        config: Struct of the keys an agent table may have beside `name`, `version` and backends.
+        backends: Names of the roles of backends it must be given, e.g. `("backend",)`.
+        prompts: Every fixed text it puts before a model; part of every episode id.
+    """
+
+    version: ClassVar[str]
+    needs: ClassVar[frozenset[Need]]
+    config: ClassVar[type[Struct]]
+    backends: ClassVar[tuple[str, ...]]
+    prompts: ClassVar[tuple[str, ...]]
+
+    def __call__(self, config: Any, backends: Mapping[str, Backend], aids: Aids) -> Agent:
+        """Make the agent of one episode; `config` is an instance of the class's `config`."""
+        ...
+
+
+class PlannerStrategy(Protocol):
+    """How the scripted agent `planner` plays one environment, from text and shown feedback only.
+
+    Found through the entry-point group `trajgen.planners`, whose names are environment ids. It may import neither the
+    environment nor its tasks.
+    """
+
+    def start(self, goal: str, tools: Sequence[Tool], feedback: Sequence[Feedback], rng: Generator) -> None:
+        """Read the goal as the first observation states it."""
+        ...
+
+    def next(self) -> Turn:
+        """Return the next thought and call; `Turn(stop=True)` when it is finished or sees no way on."""
+        ...
+
+    def saw(self, step: Step) -> None:
+        """Take in what one call brought."""
+        ...
+
+
+# ------------------------------------------------------------------------------------- backends
+
+
+class Backend(Protocol):
+    """A language model: messages and tools in, one reply out."""
+
+    async def generate(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Tool],
+        *,
+        seed: int | None = None,
+        sampling: Mapping[str, Json] | None = None,
+        constraint: Mapping[str, Json] | None = None,
+    ) -> Reply:
+        """Return one reply. A reply the model made badly is a reply; only the provider's failures are raised."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections; the backend is not used again."""
+        ...
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """A backend that can weigh given texts."""
+
+    async def score(self, messages: Sequence[Message], candidates: Sequence[str]) -> Sequence[float]:
+        """Return the log-likelihood (natural log, summed over tokens) of each candidate as the next reply."""
+        ...
+
+
+class BackendFactory(Protocol):
+    """What the entry-point group `trajgen.backends` names: usually the backend's class itself.
+
+    Attributes:
+        config: Struct of the keys of a `[backend.NAME]` table beside `kind`.
+        not_identity: Keys that say where or how the model runs, not what it is; they are left out of episode ids.
+    """
+
+    config: ClassVar[type[Struct]]
+    not_identity: ClassVar[frozenset[str]]
+
+    def __call__(self, config: Any) -> Backend:
+        """Make one backend for one worker; it is shared by that worker's episodes."""
+        ...
+
+
+# ------------------------------------------------------------------------------------- data
+
+
+class ExportReport(NamedTuple):
+    """What an export did, counted.
+
+    Attributes:
+        rejected: reason -> episodes left out.
+        loss: What the format cannot carry, one line each.
+        files: What was written.
+        how_to_load: One line a person can paste.
+    """
+
+    n_in: int
+    n_out: int
+    rejected: Mapping[str, int]
+    loss: tuple[str, ...]
+    files: tuple[Path, ...]
+    how_to_load: str
+
+
+class Exporter(Protocol):
+    """Writes episodes in a consumer's format. What the entry-point group `trajgen.exporters` names.
+
+    Attributes:
+        summary: One line for `trajgen list exporters`.
+        config: Struct of the options it takes.
+    """
+
+    summary: ClassVar[str]
+    config: ClassVar[type[Struct]]
+
+    def export(self, episodes: Iterable[Episode], out: Path, config: Any) -> ExportReport:
+        """Write into the empty or new folder `out`; stream, never hold all episodes."""
+        ...
+
+
+class Filter(Protocol):
+    """Keeps or drops episodes. What the entry-point group `trajgen.filters` names."""
+
+    def keep(self, episode: Episode) -> str | None:
+        """Return None to keep the episode, or the reason why it is dropped."""
+        ...
+
+
+class SandboxResult(NamedTuple):
+    """What one sandboxed program did. `stopped_by` names the limit that ended it, or is None."""
+
+    stdout: str
+    stderr: str
+    exit_code: int
+    stopped_by: str | None
+
+
+class Sandbox(Protocol):
+    """Runs a program an agent wrote, away from the host."""
+
+    async def run(self, argv: Sequence[str], files: Mapping[str, bytes], *, timeout_s: float) -> SandboxResult:
+        """Run `argv` over `files` (relative path -> content) and return what it did."""
+        ...
+
+
+class ForeignAdapter(Protocol):
+    """What `wrappers.textual` cannot see from a foreign environment's spaces alone.
+
+    Found through the entry-point group `trajgen.adapters`. Each method returns None where it does not know the
+    environment; `env` is the unwrapped foreign environment.
+    """
+
+    def action_names(self, env: Any) -> Sequence[str] | None:
+        """Name the discrete actions, or the components of a box, in their order."""
+        ...
+
+    def observation_names(self, env: Any) -> Sequence[str] | None:
+        """Name the components of a box observation, in their order."""
+        ...
+
+    def goal(self, env: Any) -> str | None:
+        """Say in one or two sentences what is to be done."""
+        ...
+
+    def state(self, env: Any) -> bytes | None:
+        """Return the full simulator state, random generator excluded, as bytes that are equal only for equal states."""
+        ...

@@ -1,0 +1,89 @@
+"""Untyped data -> a struct, or a `ConfigError` that says path, expected, found and the nearest key.
+
+Every place where a person or a model hands trajgen a mapping goes through `convert`: job files, options of
+environments and exporters, keys of agents and backends. Structs are read strictly: unknown keys are errors.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeVar
+
+import msgspec
+
+from trajgen.errors import ConfigError, nearest
+
+T = TypeVar("T")
+
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>.*)`")
+_MISSING = re.compile(r"Object missing required field `(?P<key>.*)`")
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+    "null": "nothing",
+}
+
+
+def convert(data: Any, type_: type[T], where: str) -> T:  # untyped by nature
+    """Read `data` as `type_`, strictly.
+
+    Args:
+        data: What a TOML or JSON parser returns.
+        where: Prefix of every message: a file's name, then the path to `data` in it.
+
+    Raises:
+        ConfigError: `WHERE.PATH: expected ..., found ...` or `WHERE.PATH: unknown key ...; did you mean ...?`.
+    """
+    _no_unknown_keys(data, type_, where)
+    try:
+        return msgspec.convert(data, type_)
+    except msgspec.ValidationError as error:
+        raise ConfigError(_explain(str(error), data, where)) from None
+
+
+def _no_unknown_keys(data: Any, type_: Any, where: str) -> None:
+    """Refuse keys the struct does not have, whatever its own `forbid_unknown_fields` says."""
+    info = msgspec.inspect.type_info(type_)
+    if isinstance(info, msgspec.inspect.StructType) and isinstance(data, dict):
+        known = [f.encode_name for f in info.fields]
+        for key in data:
+            if key not in known:
+                hint = nearest(str(key), known) or f"; it takes {', '.join(known)}" if known else "; it takes none"
+                raise ConfigError(f"{join(where, str(key))}: unknown key{hint}")
+
+
+def _explain(message: str, data: Any, where: str) -> str:
+    said, _, path = message.partition(" - at `$")
+    steps = re.findall(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]", path.rstrip("`"))
+    found: Any = data
+    full = where
+    for name, index in steps:
+        full = f"{full}[{index}]" if index else join(full, name)
+        try:
+            found = found[int(index)] if index else found[name]
+        except (KeyError, IndexError, TypeError, ValueError):
+            found = None
+    if (unknown := _UNKNOWN.match(said)) is not None:
+        return f"{join(full, unknown['key'])}: unknown key"
+    if (missing := _MISSING.match(said)) is not None:
+        return f"{join(full, missing['key'])}: missing; it must be given"
+    expected = re.sub(r"`([^`]*)`", lambda m: " or ".join(_WORDS.get(w, w) for w in m[1].split(" | ")), said)
+    expected = re.sub(r", got .*$", "", expected)
+    return f"{full}: {expected[:1].lower()}{expected[1:]}, found {shown(found)}"
+
+
+def shown(value: Any, limit: int = 60) -> str:
+    """Quote a value for a message, cut to `limit` characters."""
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def join(where: str, key: str) -> str:
+    """Append a key to a path: `file.toml: budget` + `max_steps` -> `file.toml: budget.max_steps`."""
+    if not where or where.endswith(": "):
+        return where + key
+    return f"{where}.{key}"
