@@ -301,22 +301,38 @@ class Sandbox(Protocol):
 class ForeignAdapter(Protocol):
     """What `wrappers.textual` cannot see from a foreign environment's spaces alone.
 
-    Found through the entry-point group `trajgen.adapters`. Each method returns None where it does not know the
-    environment; `env` is the unwrapped foreign environment.
+    Found through the entry-point group `trajgen.adapters`. Subclass it and write what you know: every method returns
+    None where it does not know the environment, and so do those you leave out. `env` is the unwrapped foreign
+    environment.
     """
 
     def action_names(self, env: Any) -> Sequence[str] | None:
         """Name the discrete actions, or the components of a box, in their order."""
-        ...
+        return None
 
     def observation_names(self, env: Any) -> Sequence[str] | None:
         """Name the components of a box observation, in their order."""
-        ...
+        return None
 
     def goal(self, env: Any) -> str | None:
-        """Say in one or two sentences what is to be done."""
-        ...
+        """Say in one or two sentences what is to be done, and what the world looks like; asked after every reset."""
+        return None
+
+    def observation_text(self, env: Any, observation: Any) -> str | None:
+        """Say in words what `observation` shows, and nothing that it does not carry."""
+        return None
+
+    def solved(self, env: Any, total_reward: float, *, terminated: bool) -> bool | None:
+        """Say whether the goal is reached; asked only where gymnasium's spec has no reward threshold."""
+        return None
 
     def state(self, env: Any) -> bytes | None:
         """Return the full simulator state, random generator excluded, as bytes that are equal only for equal states."""
-        ...
+        return None
+
+    def snapshot(self, env: Any) -> object | None:
+        """Return an exact copy of the simulator state, random generator included; works before the first reset."""
+        return None
+
+    def restore(self, env: Any, saved: Any) -> None:  # opaque on purpose
+        """Return to a state that `snapshot` gave; the same one can be restored again."""

@@ -177,7 +177,8 @@ def make_raw(env_id: str, **make_options: Any) -> gymnasium.Env[Any, Any]:
     own.order_enforce = False
     try:
         return gymnasium.make(own, disable_env_checker=True, **make_options)
-    except (ModuleNotFoundError, gymnasium.error.DependencyNotInstalled) as error:
-        module = getattr(error, "name", None) or str(error)
-        hint = _install_hint(f"environment {env_id!r}", module, plug_ins("envs").get(env_id.rpartition(":")[2]))
-        raise MissingExtra(hint) from error
+    except ModuleNotFoundError as error:
+        plug_in = plug_ins("envs").get(env_id.rpartition(":")[2])
+        raise MissingExtra(_install_hint(f"environment {env_id!r}", error.name or "?", plug_in)) from error
+    except (ImportError, gymnasium.error.DependencyNotInstalled) as error:  # in its own words, with what to install
+        raise MissingExtra(f"environment {env_id!r} cannot be made here: {error}") from error

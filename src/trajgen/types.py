@@ -348,7 +348,7 @@ class ModelCall(Struct, frozen=True):
         n_kept: How many messages of the previous call of the same role and purpose begin this one too.
         messages_new: The messages after those, so that long episodes do not grow quadratically.
         raw: The server's message as JSON, as received.
-        prompt_prefix_len: How many prompt token ids are shared with the previous call's prompt.
+        prompt_prefix_len: How many prompt token ids repeat the previous call's prompt and completion.
         latency_s: Wall seconds.
     """
 

@@ -1,0 +1,376 @@
+"""A job from its plan to its report: what the driver in this process and the one on Ray share. Imports no Ray.
+
+The driver carries ids and counts, never episodes. It keeps two leases in flight at every seat, so that no seat waits
+for it; what a seat lost goes through the dispatcher.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from trajgen import registry
+from trajgen.config import Entry
+from trajgen.dispatch import Dispatcher, Lease, LeaseReport
+from trajgen.errors import ConfigError, TrajgenError
+from trajgen.provenance import git_revision
+from trajgen.store.commits import committed, recover
+from trajgen.store.layout import RunDir
+from trajgen.store.lock import driver_lock
+from trajgen.store.plan import Plan, add_generation, open_plan
+from trajgen.store.slots import forgive, suspects
+from trajgen.store.tally import Tally
+from trajgen.strict import convert, join
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from trajgen.config import Job
+    from trajgen.store.commits import CommitRecord
+    from trajgen.store.plan import Unit
+    from trajgen.worker import Progress
+
+_IN_FLIGHT = 2  # leases at one seat: one plays while the other waits
+_MAX_UNITS = 16
+_SHORT_S = 1.0  # a lease that took less is followed by a larger one
+_LOOK_S = 0.5
+_STOP_S = 10.0
+
+
+class SeatLost(TrajgenError):
+    """The process behind a seat is gone, with all it held."""
+
+
+class Seat(Protocol):
+    """Where one worker sits."""
+
+    name: str
+
+    async def play(self, lease: Lease) -> LeaseReport:
+        """Play a lease; raise `SeatLost` where the process ended."""
+        ...
+
+    async def progress(self) -> Progress | None:
+        """Return what is finished but not committed; None where the seat does not answer now."""
+        ...
+
+    async def slot_name(self) -> str | None:
+        """Return the name of the slot file of the living process; None where there is none now."""
+        ...
+
+    async def stop(self) -> None:
+        """Drop what plays."""
+        ...
+
+    async def revive(self) -> None:
+        """Return when the seat can play again after it was lost."""
+        ...
+
+
+class Snapshot(Struct, frozen=True):
+    """How far a job is.
+
+    Attributes:
+        planned: Episodes per plan entry.
+        tallies: What is finished per plan entry, committed or not.
+        n_returned: Units that came back unfinished so far.
+        n_lost: Workers lost so far.
+    """
+
+    entries: tuple[Entry, ...]
+    planned: tuple[int, ...]
+    tallies: tuple[Tally, ...]
+    n_before: int
+    n_returned: int
+    n_lost: int
+    in_flight: int
+    elapsed_s: float
+
+
+class JobReport(Struct, frozen=True):
+    """What became of a job. Complete when planned = committed + failed + unneeded."""
+
+    planned: int
+    committed: int
+    failed: int
+    unneeded: int
+    given_up: dict[str, str]
+    refused: str | None
+    stopped: bool
+    n_lost: int
+    wall_s: float
+    worker_cpu_s: float
+
+    @property
+    def missing(self) -> int:
+        """Episodes that are still to be played."""
+        return self.planned - self.committed - self.failed - self.unneeded
+
+
+class Prepared(Struct):
+    """A run that is ready to be driven."""
+
+    run: RunDir
+    plan: Plan
+    dispatcher: Dispatcher
+    git: str | None
+    before: tuple[Tally, ...]
+
+
+@contextlib.contextmanager
+def prepared(path: Path, job: Job, *, allow_mixed: bool = False, retry_failed: bool = False) -> Iterator[Prepared]:
+    """Open or create the run, lock it, mend what a crash left, and find what is missing.
+
+    Raises:
+        RunConflict: the run belongs to another job, another version or another driver.
+        DamagedRun: a file of the run does not match its checksum.
+    """
+    run = RunDir(path)
+    run.create()
+    with driver_lock(run):
+        plan = open_plan(run, job, allow_mixed=allow_mixed)
+        recover(run, plan)
+        have = committed(run)
+        before = _tallies(plan, have)
+        if retry_failed:
+            again = _failed(plan, have)
+            plan = add_generation(run, plan, again.keys())
+            for entry in again.values():
+                # played again, so to be counted again
+                before[entry] = msgspec.structs.replace(
+                    before[entry], n_episodes=before[entry].n_episodes - 1, n_failed=before[entry].n_failed - 1
+                )
+        pending = plan.missing(have)
+        unit_of = _unit_finder(plan, pending)
+        dispatcher = Dispatcher(pending, unit_of)
+        left = suspects(run)
+        forgive(run, [e for e in left if unit_of(e) is None])
+        dispatcher.begin_with(left)
+        yield Prepared(run, plan, dispatcher, git_revision(path), tuple(before))
+
+
+def _tallies(plan: Plan, have: Mapping[str, CommitRecord]) -> list[Tally]:
+    """Add up the commit records by plan entry."""
+    sums = [Tally() for _ in plan.entries]
+    for unit in plan.units:
+        if unit.id in have:
+            sums[unit.entry] += have[unit.id].tally
+    return sums
+
+
+def _failed(plan: Plan, have: Mapping[str, CommitRecord]) -> dict[str, int]:
+    """Return the failed episodes that no later generation holds anew, with their plan entries."""
+    old = plan.superseded(have)
+    return {
+        key.episode_id: unit.entry
+        for unit in plan.units
+        if unit.id in have and have[unit.id].failed
+        for key in plan.keys(unit)
+        if key.episode_id in have[unit.id].failed and (key.seed, key.sample) not in old.get(unit.id, ())
+    }
+
+
+def _unit_finder(plan: Plan, pending: Sequence[Unit]) -> Callable[[str], str | None]:
+    """Return episode id -> unit id over the pending units; hashed only once somebody asks."""
+    found: dict[str, str] = {}
+
+    def unit_of(episode_id: str) -> str | None:
+        if not found:
+            for unit in pending:
+                found.update((key.episode_id, unit.id) for key in plan.keys(unit))
+        return found.get(episode_id)
+
+    return unit_of
+
+
+def preflight(job: Job) -> None:
+    """Refuse before anything starts what can be seen without playing: names, extras, options, needs.
+
+    Raises:
+        UserError: with the path of the entry.
+    """
+    for number, entry in enumerate(job.entries):
+        where = f"entry {number + 1} ({entry.label()}): "
+        try:
+            point = registry.spec(entry.env_id).entry_point
+        except TrajgenError as error:
+            raise type(error)(f"{where}{error}") from None
+        if not registry.is_plug_in(entry.env_id) or not isinstance(point, str):
+            lacks = sorted(registry.agent(entry.agent.name).needs - {"legal", "score"})
+            if lacks:
+                raise ConfigError(
+                    f"{where}agent: {entry.agent.name!r} needs {' and '.join(lacks)}, which {entry.env_id} does not "
+                    "have; a foreign environment can be played by `random` or `llm`"
+                )
+            continue
+        module, _, name = point.partition(":")
+        env_type = getattr(importlib.import_module(module), name)
+        if hasattr(env_type, "options_type"):
+            convert(dict(entry.options), env_type.options_type, join(where, "options"))
+
+
+def _planned(plan: Plan) -> tuple[int, ...]:
+    counts = [0] * len(plan.entries)
+    for unit in plan.units:
+        if unit.generation == 0:
+            counts[unit.entry] += unit.n_episodes(plan.entries[unit.entry].trials)
+    return tuple(counts)
+
+
+async def drive(
+    job: Prepared, seats: Sequence[Seat], on_update: Callable[[Snapshot], None], stop: asyncio.Event
+) -> JobReport:
+    """Play all that is missing at these seats."""
+    return await _Drive(job, seats, on_update, stop).run()
+
+
+class _Drive:
+    def __init__(
+        self, job: Prepared, seats: Sequence[Seat], on_update: Callable[[Snapshot], None], stop: asyncio.Event
+    ) -> None:
+        self._job, self._seats, self._on_update, self._stop = job, seats, on_update, stop
+        self._tasks: dict[asyncio.Task[LeaseReport], tuple[Seat, Lease, float]] = {}
+        self._lost: dict[str, asyncio.Task[None]] = {}  # seats that are coming back
+        self._n_units = {seat.name: 1 for seat in seats}
+        self._cpu_s = dict.fromkeys((seat.name for seat in seats), 0.0)
+        self._entry_of = {u.id: u.entry for u in job.plan.units}
+        self._tallies = list(job.before)
+        self._planned = _planned(job.plan)
+        self._started = time.monotonic()
+        self._counted: set[str] = set()
+
+    async def run(self) -> JobReport:
+        dispatcher = self._job.dispatcher
+        while not dispatcher.finished and not self._stop.is_set():
+            self._fill()
+            await self._wait()
+            await self._show()
+        if self._stop.is_set():
+            await self._stop_seats()
+        await self._show()
+        return self._report()
+
+    def _fill(self) -> None:
+        for seat in self._seats:
+            if seat.name in self._lost:
+                continue
+            busy = sum(s is seat for s, _, _ in self._tasks.values())
+            # while a suspect waits, this seat is let run empty, so that it can play it alone
+            alone_first = self._job.dispatcher.waiting_alone and seat is self._first_seat()
+            while busy < (1 if alone_first else _IN_FLIGHT) and not self._plays_alone(seat):
+                n_units = max(
+                    1, min(self._n_units[seat.name], self._job.dispatcher.n_pending // (2 * len(self._seats)))
+                )
+                lease = self._job.dispatcher.lease(seat.name, n_units, idle=busy == 0)
+                if lease is None:
+                    break
+                self._tasks[asyncio.create_task(seat.play(lease))] = (seat, lease, time.monotonic())
+                busy += 1
+                if lease.alone is not None:
+                    break
+
+    def _first_seat(self) -> Seat | None:
+        return next((s for s in self._seats if s.name not in self._lost), None)
+
+    def _plays_alone(self, seat: Seat) -> bool:
+        return any(s is seat and lease.alone is not None for s, lease, _ in self._tasks.values())
+
+    async def _wait(self) -> None:
+        stop = asyncio.create_task(self._stop.wait())
+        waiting: list[asyncio.Task[Any]] = [*self._tasks, *self._lost.values(), stop]
+        await asyncio.wait(waiting, timeout=_LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        for name in [n for n, t in self._lost.items() if t.done()]:
+            self._lost.pop(name).result()
+        for task in [t for t in self._tasks if t.done()]:
+            if task in self._tasks:  # a seat lost in this loop takes its other leases along
+                seat, lease, started = self._tasks.pop(task)
+                if isinstance(task.exception(), SeatLost):
+                    await self._lose(seat, lease)
+                else:
+                    self._take(seat, task.result(), time.monotonic() - started)
+
+    def _take(self, seat: Seat, report: LeaseReport, took_s: float) -> None:
+        self._job.dispatcher.done(report)
+        self._cpu_s[seat.name] = report.cpu_s
+        size = self._n_units[seat.name]
+        self._n_units[seat.name] = min(_MAX_UNITS, size * 2) if took_s < _SHORT_S else max(1, size // 2 or 1)
+        for unit_id, tally in self._job.dispatcher.committed.items():
+            if unit_id not in self._counted:
+                self._counted.add(unit_id)
+                self._tallies[self._entry_of[unit_id]] += tally
+
+    async def _lose(self, seat: Seat, lease: Lease) -> None:
+        """Gather all the seat held, and find out who was inside an environment when it ended."""
+        held = [task for task, (s, _, _) in self._tasks.items() if s is seat]
+        await asyncio.gather(*held, return_exceptions=True)
+        lease_ids = [lease.id]
+        for task in held:
+            _, other, started = self._tasks.pop(task)
+            if task.exception() is None:
+                self._take(seat, task.result(), time.monotonic() - started)
+            else:
+                lease_ids.append(other.id)
+        names = await asyncio.gather(*(s.slot_name() for s in self._seats if s is not seat))
+        self._job.dispatcher.lost(lease_ids, suspects(self._job.run, live=[n for n in names if n]))
+        self._lost[seat.name] = asyncio.create_task(seat.revive())
+
+    async def _stop_seats(self) -> None:
+        await asyncio.gather(*(seat.stop() for seat in self._seats))
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_STOP_S)
+        for task, (seat, lease, started) in self._tasks.items():
+            if task.done() and task.exception() is None:
+                self._take(seat, task.result(), time.monotonic() - started)
+            else:
+                task.cancel()
+                self._job.dispatcher.stopped(lease.id)
+
+    async def _show(self) -> None:
+        answers = await asyncio.gather(*(seat.progress() for seat in self._seats if seat.name not in self._lost))
+        self._on_update(self._snapshot([a for a in answers if a is not None]))
+
+    def _snapshot(self, answers: Sequence[Progress]) -> Snapshot:
+        tallies = list(self._tallies)
+        for answer in answers:
+            for entry, tally in answer.tallies.items():
+                tallies[entry] += tally
+        plan = self._job.plan
+        return Snapshot(
+            entries=plan.entries,
+            planned=self._planned,
+            tallies=tuple(tallies),
+            n_before=sum(t.n_episodes + t.n_unneeded for t in self._job.before),
+            n_returned=self._job.dispatcher.n_returned,
+            n_lost=self._job.dispatcher.n_lost,
+            in_flight=sum(a.in_flight for a in answers),
+            elapsed_s=time.monotonic() - self._started,
+        )
+
+    def _report(self) -> JobReport:
+        forgive(self._job.run, self._finished_suspects())
+        total = sum(self._tallies, Tally())
+        return JobReport(
+            planned=sum(self._planned),
+            committed=total.n_episodes - total.n_failed,
+            failed=total.n_failed,
+            unneeded=total.n_unneeded,
+            given_up=self._job.dispatcher.given_up,
+            refused=self._job.dispatcher.refused,
+            stopped=self._stop.is_set(),
+            n_lost=self._job.dispatcher.n_lost,
+            wall_s=time.monotonic() - self._started,
+            worker_cpu_s=sum(self._cpu_s.values()),
+        )
+
+    def _finished_suspects(self) -> list[str]:
+        """Return the suspects whose units are committed by now: what they once did counts no more."""
+        done = {u.id for u in self._job.plan.units if u.id in self._job.dispatcher.committed}
+        return [e for e in suspects(self._job.run) if self._job.dispatcher.unit_of(e) in done]

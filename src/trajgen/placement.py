@@ -1,0 +1,98 @@
+"""Decides which environments run inline and which on a thread of their own, from what their calls cost.
+
+The first episodes of a kind run on threads; a kind whose steps are cheap runs inline from then on. An environment
+never moves: the decision is made before it is made. Where it runs changes nothing about what it does.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from trajgen.ids import digest
+from trajgen.stage import EnvThread, InlineStage, ThreadStage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trajgen.config import Entry
+    from trajgen.stage import Stage
+    from trajgen.watch import Watch
+
+T = TypeVar("T")
+_N_OBSERVED = 3  # the first episode of a kind pays for imports and caches
+_MEAN_S = 1e-3
+_MAX_S = 20e-3
+
+
+class _Cost:
+    """What the calls of one kind of environment cost: the best of the first few episodes."""
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.mean_s = float("inf")
+        self.max_s = float("inf")
+
+    @property
+    def cheap(self) -> bool:
+        return self.n >= _N_OBSERVED and self.mean_s < _MEAN_S and self.max_s < _MAX_S
+
+    def learn(self, spent_s: list[float]) -> None:
+        if spent_s:
+            self.n += 1
+            self.mean_s = min(self.mean_s, sum(spent_s) / len(spent_s))
+            self.max_s = min(self.max_s, max(spent_s))
+
+
+class _Measured:
+    """A stage that notes what each call cost."""
+
+    def __init__(self, inner: Stage, cost: _Cost) -> None:
+        self._inner, self._cost = inner, cost
+        self._spent_s: list[float] = []
+
+    async def run(self, function: Callable[..., T], *args: Any) -> T:
+        return await self._inner.run(self._timed, function, args)
+
+    def _timed(self, function: Callable[..., T], args: tuple[Any, ...]) -> T:
+        started = time.perf_counter()
+        try:
+            return function(*args)
+        finally:
+            self._spent_s.append(time.perf_counter() - started)
+
+    def close(self) -> None:
+        self._cost.learn(self._spent_s)
+        self._inner.close()
+
+
+class Placement:
+    """Gives every episode's environment its stage."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._costs: dict[str, _Cost] = {}
+        self._inline = watch.guard()
+        self._idle: list[EnvThread] = []
+        self._threads: list[EnvThread] = []
+
+    def stage(self, entry: Entry, episode_id: str) -> Stage:
+        """Return where this episode's environment is to run."""
+        kind = digest(entry.env_id, list(entry.wrappers), entry.make_options, entry.options)
+        cost = self._costs.setdefault(kind, _Cost())
+        timeout_s = entry.budget.step_timeout_s
+        if cost.cheap:
+            return InlineStage(self._inline, episode_id, timeout_s)
+        return _Measured(ThreadStage(self._thread(), self._idle.append, episode_id, timeout_s), cost)
+
+    def _thread(self) -> EnvThread:
+        if self._idle:
+            return self._idle.pop()
+        thread = EnvThread(self._watch.guard())
+        self._threads.append(thread)
+        return thread
+
+    def close(self) -> None:
+        """End the threads."""
+        for thread in self._threads:
+            thread.stop()
