@@ -91,6 +91,8 @@ class Worker:
             reports = [await self._play_unit(unit, lease) for unit in lease.units]
             self._close_slots()
             self._open_slots(f"{lease.id}-after", alone=False)
+        for unit in lease.units:
+            self._tallies.pop(unit.id, None)  # not before: the driver counts them from the report on
         return LeaseReport(lease.id, tuple(reports), time.process_time())
 
     def progress(self) -> Progress:
@@ -131,8 +133,6 @@ class Worker:
             return UnitReport(unit.id, why=str(fault))
         except UserError as error:
             return UnitReport(unit.id, why=str(error), refused=True)
-        finally:
-            self._tallies.pop(unit.id, None)
 
     async def _play_missing(self, unit: Unit, entry: Entry, lease: Lease, done: Journaled) -> str | None:
         """Play what the journal does not hold; return why some of it could not be played, if so."""
