@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import importlib
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -24,16 +25,14 @@ from trajgen.store.commits import committed, recover
 from trajgen.store.layout import RunDir
 from trajgen.store.lock import driver_lock
 from trajgen.store.plan import Plan, add_generation, open_plan
+from trajgen.store.reader import failed_ids, summary
 from trajgen.store.slots import forgive, suspects
 from trajgen.store.tally import Tally
 from trajgen.strict import convert, join
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
-
+    from collections.abc import Callable, Iterator, Sequence
     from trajgen.config import Job
-    from trajgen.store.commits import CommitRecord
     from trajgen.store.plan import Unit
     from trajgen.worker import Progress
 
@@ -121,6 +120,7 @@ class Prepared(Struct):
     plan: Plan
     dispatcher: Dispatcher
     git: str | None
+    planned: tuple[int, ...]
     before: tuple[Tally, ...]
 
 
@@ -137,44 +137,27 @@ def prepared(path: Path, job: Job, *, allow_mixed: bool = False, retry_failed: b
     with driver_lock(run):
         plan = open_plan(run, job, allow_mixed=allow_mixed)
         recover(run, plan)
-        have = committed(run)
-        before = _tallies(plan, have)
+        lines = summary(run)
+        before = [line.tally for line in lines]
         if retry_failed:
-            again = _failed(plan, have)
-            plan = add_generation(run, plan, again.keys())
-            for entry in again.values():
-                # played again, so to be counted again
-                before[entry] = msgspec.structs.replace(
-                    before[entry], n_episodes=before[entry].n_episodes - 1, n_failed=before[entry].n_failed - 1
-                )
+            again = failed_ids(run)
+            plan = add_generation(run, plan, again)
+            before = _without_failed(before)
+        have = committed(run)
         pending = plan.missing(have)
         unit_of = _unit_finder(plan, pending)
         dispatcher = Dispatcher(pending, unit_of)
         left = suspects(run)
         forgive(run, [e for e in left if unit_of(e) is None])
         dispatcher.begin_with(left)
-        yield Prepared(run, plan, dispatcher, git_revision(path), tuple(before))
+        yield Prepared(
+            run, plan, dispatcher, git_revision(Path.cwd()), tuple(line.planned for line in lines), tuple(before)
+        )
 
 
-def _tallies(plan: Plan, have: Mapping[str, CommitRecord]) -> list[Tally]:
-    """Add up the commit records by plan entry."""
-    sums = [Tally() for _ in plan.entries]
-    for unit in plan.units:
-        if unit.id in have:
-            sums[unit.entry] += have[unit.id].tally
-    return sums
-
-
-def _failed(plan: Plan, have: Mapping[str, CommitRecord]) -> dict[str, int]:
-    """Return the failed episodes that no later generation holds anew, with their plan entries."""
-    old = plan.superseded(have)
-    return {
-        key.episode_id: unit.entry
-        for unit in plan.units
-        if unit.id in have and have[unit.id].failed
-        for key in plan.keys(unit)
-        if key.episode_id in have[unit.id].failed and (key.seed, key.sample) not in old.get(unit.id, ())
-    }
+def _without_failed(tallies: Sequence[Tally]) -> list[Tally]:
+    """Count failed episodes as not played: they are about to be played again."""
+    return [msgspec.structs.replace(t, n_episodes=t.n_episodes - t.n_failed, n_failed=0, failures={}) for t in tallies]
 
 
 def _unit_finder(plan: Plan, pending: Sequence[Unit]) -> Callable[[str], str | None]:
@@ -216,14 +199,6 @@ def preflight(job: Job) -> None:
             convert(dict(entry.options), env_type.options_type, join(where, "options"))
 
 
-def _planned(plan: Plan) -> tuple[int, ...]:
-    counts = [0] * len(plan.entries)
-    for unit in plan.units:
-        if unit.generation == 0:
-            counts[unit.entry] += unit.n_episodes(plan.entries[unit.entry].trials)
-    return tuple(counts)
-
-
 async def drive(
     job: Prepared, seats: Sequence[Seat], on_update: Callable[[Snapshot], None], stop: asyncio.Event
 ) -> JobReport:
@@ -242,7 +217,7 @@ class _Drive:
         self._cpu_s = dict.fromkeys((seat.name for seat in seats), 0.0)
         self._entry_of = {u.id: u.entry for u in job.plan.units}
         self._tallies = list(job.before)
-        self._planned = _planned(job.plan)
+        self._planned = job.planned
         self._started = time.monotonic()
         self._counted: set[str] = set()
 
@@ -356,7 +331,7 @@ class _Drive:
 
     def _report(self) -> JobReport:
         forgive(self._job.run, self._finished_suspects())
-        total = sum(self._tallies, Tally())
+        total = sum((line.tally for line in summary(self._job.run)), Tally())
         return JobReport(
             planned=sum(self._planned),
             committed=total.n_episodes - total.n_failed,

@@ -71,7 +71,7 @@ def _named(group: Group, name: str) -> Any:
     known = plug_ins(group)
     what = _SINGULAR.get(group, group.removesuffix("s"))
     if name not in known:
-        raise UnknownName(f"no {what} {name!r}{nearest(name, known)} `trajgen list {group}` shows all")
+        raise UnknownName(f"no {what} {name!r}{nearest(name, known) or ';'} `trajgen list {group}` shows all")
     return _import(known[name], what)
 
 
@@ -149,7 +149,7 @@ def spec(env_id: str) -> gymnasium.envs.registration.EnvSpec:
         raise MissingExtra(_install_hint(what, error.name or module, plug_ins("envs").get(name))) from error
     if name not in gymnasium.registry:
         raise UnknownName(
-            f"no environment {env_id!r}{nearest(name, gymnasium.registry)} `trajgen list envs` shows all; "
+            f"no environment {env_id!r}{nearest(name, gymnasium.registry) or ';'} `trajgen list envs` shows all; "
             "if a package registers it when imported, write 'package:Id-v0'"
         )
     return gymnasium.registry[name]

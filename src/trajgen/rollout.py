@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from trajgen.types import Feedback
 
 ROLE = "agent"
+_WHY = {"max_steps": "the budget of steps was used up", "failure": "the environment failed"}
 _NOTHING = Outcome(success=None, return_=0.0, stop_reason="failure")
 
 
@@ -238,17 +239,20 @@ class _Game:
 
     async def _perform(self, number: int, turn: Turn, agent_s: float) -> None:
         calls = self._calls_of(turn)
-        unexecuted = []
-        for index, call in enumerate(calls):
-            place = call_id(number, index) if turn.calls or call.tool else ""
-            if self._stop is None and len(self._steps) >= self._max_steps:
-                self._stop = "max_steps"
-            if self._stop is None:
-                await self._step(number, place, call, agent_s if index == 0 else 0.0)
-            else:
-                why = "the episode had ended" if self._stop == "terminated" else "the budget of steps was used up"
-                unexecuted.append(UnexecutedCall(place, call.tool, _as_json(call)[0], call.raw, why))
-        self._turns.append(_turn_record(number, turn, tuple(unexecuted)))
+        places = [call_id(number, i) if turn.calls or c.tool else "" for i, c in enumerate(calls)]
+        done = 0
+        try:
+            for place, call in zip(places, calls, strict=True):
+                if self._stop is None and len(self._steps) >= self._max_steps:
+                    self._stop = "max_steps"
+                if self._stop is not None:
+                    break
+                await self._step(number, place, call, agent_s if done == 0 else 0.0)
+                done += 1
+        finally:  # also where the environment failed: the turn was said, and its call belongs to the story
+            why = _WHY.get(self._stop or "failure", "the episode had ended")
+            unexecuted = [_unexecuted(p, c, why) for p, c in zip(places[done:], calls[done:], strict=True)]
+            self._turns.append(_turn_record(number, turn, tuple(unexecuted)))
         if self._stop is None and turn.stop:
             self._stop = "agent_stop"
         if self._stop is None and any(
@@ -388,6 +392,10 @@ def _turn_record(number: int, turn: Turn, unexecuted: tuple[UnexecutedCall, ...]
         label=turn.label,
         loss_weight=turn.loss_weight,
     )
+
+
+def _unexecuted(place: str, call: Call, why: str) -> UnexecutedCall:
+    return UnexecutedCall(place, call.tool, _as_json(call)[0], call.raw, why)
 
 
 def _seen(feedback: tuple[Feedback, ...]) -> tuple[Feedback, ...]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 EXIT_STUCK = 75  # EX_TEMPFAIL: try again
 _LOOK_S = 0.2
-_GRACE_S = 5.0
+_GRACE_S = 3.0
 _NEVER = float("inf")
 
 
@@ -72,7 +72,9 @@ class Watch:
 
     def allow(self, timeout_s: float) -> None:
         """Tell it the longest time an environment may take, so that it knows when the lock itself is held."""
-        self._longest_s = max(self._longest_s, timeout_s)
+        if timeout_s > self._longest_s:
+            self._longest_s = timeout_s
+            self._arm()  # at once: the very first call may hold the lock
 
     def close(self) -> None:
         """Stop looking."""
@@ -80,13 +82,16 @@ class Watch:
         self._thread.join()
         faulthandler.cancel_dump_traceback_later()
 
+    def _arm(self) -> None:
+        faulthandler.dump_traceback_later(self._longest_s + _GRACE_S, exit=True, file=self._log)
+
     def _look(self) -> None:
         armed_at = 0.0
         while not self._end.wait(_LOOK_S):
             now = time.monotonic()
             if self._longest_s and now - armed_at > 1.0:
                 armed_at = now
-                faulthandler.dump_traceback_later(self._longest_s + _GRACE_S, exit=True, file=self._log)
+                self._arm()
             for guard in self._guards:
                 if now > guard.deadline:
                     self._stuck(guard)

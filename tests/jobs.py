@@ -1,0 +1,34 @@
+"""Jobs as plain data, played for real in this process, and what came of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from trajgen import config, driver, local
+from trajgen.driver import JobReport, Snapshot
+from trajgen.ids import content_digest
+from trajgen.store import shards
+from trajgen.store.layout import RunDir
+from trajgen.types import Episode
+
+
+def no_view(_: Snapshot) -> None:
+    """Look away."""
+
+
+def play(path: Path, data: dict[str, Any], **how: bool) -> JobReport:
+    """Play a job in this process."""
+    job = config.parse(data)
+    with driver.prepared(path, job, **how) as prepared:
+        return local.run(prepared, job.concurrency, no_view)
+
+
+def episodes_of(path: Path) -> list[Episode]:
+    """Read every row of a run, superseded ones too."""
+    return [e for file in sorted(RunDir(path).shards.glob("*.parquet")) for e in shards.rows(file)]
+
+
+def digests_of(path: Path) -> list[str]:
+    """Return the content digests of a run, sorted: equal for equal sets of episodes."""
+    return sorted(map(content_digest, episodes_of(path)))
