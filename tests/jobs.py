@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trajgen import config, driver, local
-from trajgen.driver import JobReport, Snapshot
 from trajgen.ids import content_digest
 from trajgen.store import shards
 from trajgen.store.layout import RunDir
-from trajgen.types import Episode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from trajgen.driver import JobReport, Snapshot
+    from trajgen.types import Episode
 
 
 def no_view(_: Snapshot) -> None:

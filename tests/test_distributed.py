@@ -7,17 +7,20 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-
 from jobs import digests_of, episodes_of, no_view, play
+
 from trajgen import config, driver
-from trajgen.driver import JobReport, Snapshot
 from trajgen.store.layout import RunDir
 from trajgen.testing.fakes import COUNTER_ID
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trajgen.driver import JobReport, Snapshot
 
 pytestmark = [pytest.mark.ray, pytest.mark.xdist_group("ray")]
 

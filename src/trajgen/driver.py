@@ -32,6 +32,7 @@ from trajgen.strict import convert, join
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
     from trajgen.config import Job
     from trajgen.store.plan import Unit
     from trajgen.worker import Progress

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from counting.planner import HalvingPlanner
 from msgspec import Meta, Struct
 
+from counting.planner import HalvingPlanner
 from trajgen.types import Turn
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class HalvingAgent:
         """Begin where the last trial ended."""
         self._strategy.start(observation.text, tools, feedback, rng)
         if memory is not None:
-            self._strategy._low, self._strategy._high = map(int, memory.split(".."))  # noqa: SLF001 - its own class
+            self._strategy._low, self._strategy._high = map(int, memory.split(".."))
 
     async def act(self) -> Turn:
         """Guess, or give up."""
@@ -64,4 +64,4 @@ class HalvingAgent:
 
     async def reflect(self, outcome: Outcome) -> str:
         """Hand the range on."""
-        return f"{self._strategy._low}..{self._strategy._high}"  # noqa: SLF001 - its own class
+        return f"{self._strategy._low}..{self._strategy._high}"
