@@ -305,9 +305,11 @@ def _entry(**parts: Any) -> Entry:  # the fields of Entry
     models = {role: choice.identity() for role, choice in agent.backends.items()}
     budget = msgspec.to_builtins(parts["budget"])
     prompts = list(registry.agent(agent.name).prompts)
-    key = digest("entry", agent.name, agent.version, agent.config, prompts, models, sorted(parts["feedback"]), budget)
+    # trials too: an agent that may try again reflects, so even its first trial's row is another one
+    shaped_by = [prompts, models, sorted(parts["feedback"]), budget, parts["trials"]]
+    key = digest("entry", agent.name, agent.version, agent.config, *shaped_by)
     task_set = [list(parts["wrappers"]), parts["make_options"], parts["options"], parts["split"]]
-    return Entry(key=key, id=digest("set", key, parts["env_id"], *task_set, parts["trials"]), **parts)
+    return Entry(key=key, id=digest("set", key, parts["env_id"], *task_set), **parts)
 
 
 def _listed(value: Any) -> list[Any]:

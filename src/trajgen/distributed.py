@@ -167,7 +167,13 @@ def _start(address: str | None) -> None:
 
 async def _run(job: Prepared, n_workers: int, concurrency: int, on_update: Callable[[Snapshot], None]) -> JobReport:
     mark = uuid.uuid4().hex[:8]
-    options = {"num_cpus": 1, "max_restarts": -1, "max_task_retries": 0, "max_concurrency": 1_000}
+    # more workers than cores is fine where they wait for models; whole cores would leave the last ones pending for ever
+    options = {
+        "num_cpus": min(1.0, _n_cpus() / n_workers),
+        "max_restarts": -1,
+        "max_task_retries": 0,
+        "max_concurrency": 1_000,
+    }
     actor_type: Any = ray.remote(RayWorker).options(**options)  # ray's stubs do not know `max_concurrency`
     seats = []
     for number in range(n_workers):

@@ -41,6 +41,7 @@ _IN_FLIGHT = 2  # leases at one seat: one plays while the other waits
 _MAX_UNITS = 16
 _SHORT_S = 1.0  # a lease that took less is followed by a larger one
 _LOOK_S = 0.5
+_SHOW_S = 0.2
 _STOP_S = 10.0
 
 
@@ -221,13 +222,15 @@ class _Drive:
         self._planned = job.planned
         self._started = time.monotonic()
         self._counted: set[str] = set()
+        self._shown_at = 0.0
 
     async def run(self) -> JobReport:
         dispatcher = self._job.dispatcher
         while not dispatcher.finished and not self._stop.is_set():
             self._fill()
             await self._wait()
-            await self._show()
+            if time.monotonic() - self._shown_at >= _SHOW_S:
+                await self._show()
         if self._stop.is_set():
             await self._stop_seats()
         await self._show()
@@ -278,10 +281,10 @@ class _Drive:
         self._cpu_s[seat.name] = report.cpu_s
         size = self._n_units[seat.name]
         self._n_units[seat.name] = min(_MAX_UNITS, size * 2) if took_s < _SHORT_S else max(1, size // 2 or 1)
-        for unit_id, tally in self._job.dispatcher.committed.items():
-            if unit_id not in self._counted:
-                self._counted.add(unit_id)
-                self._tallies[self._entry_of[unit_id]] += tally
+        for unit in report.units:
+            if unit.tally is not None and unit.unit_id not in self._counted:
+                self._counted.add(unit.unit_id)
+                self._tallies[self._entry_of[unit.unit_id]] += unit.tally
 
     async def _lose(self, seat: Seat, lease: Lease) -> None:
         """Gather all the seat held, and find out who was inside an environment when it ended."""
@@ -310,6 +313,7 @@ class _Drive:
                 self._job.dispatcher.stopped(lease.id)
 
     async def _show(self) -> None:
+        self._shown_at = time.monotonic()
         answers = await asyncio.gather(*(seat.progress() for seat in self._seats if seat.name not in self._lost))
         self._on_update(self._snapshot([a for a in answers if a is not None]))
 

@@ -86,6 +86,8 @@ class Transcript:
 
     def not_executed(self, call: UnexecutedCall) -> None:
         """Add the answer to a call that was never executed."""
+        if not call.call_id:
+            return  # a reply that called nothing has nothing to be answered
         told = f"not executed: {call.why}"
         self.messages.append(Message("tool", told, tool_call_id=call.call_id, name=call.tool or NAMELESS))
 

@@ -42,6 +42,7 @@ from trajgen.types import (
     Turn,
     TurnRecord,
     UnexecutedCall,
+    as_written,
     stored,
     to_json,
 )
@@ -354,7 +355,7 @@ class _Game:
                     system_prompt=self._prompt,
                 ),
             ),
-            tools=tuple(ToolRecord(ROLE, t.name, t.description, to_json(t.parameters)) for t in tools),
+            tools=tuple(ToolRecord(ROLE, t.name, t.description, as_written(t.parameters)) for t in tools),
             reset=self._reset or Reset(stored(Observation(""))),
             turns=tuple(self._turns),
             steps=tuple(self._steps),
@@ -412,7 +413,7 @@ def _as_seen(step: Step) -> Step:
 def _as_json(call: Call) -> tuple[str, str | None]:
     """Return the arguments as stored, and why the call cannot be executed, if so."""
     try:
-        arguments = to_json(call.arguments)
+        arguments = as_written(call.arguments)
     except (TypeError, ValueError, OverflowError) as error:
         return "{}", f"{call.tool}: the arguments are not JSON: {error}"
     if "null" in arguments and msgspec.json.decode(arguments) != call.arguments:

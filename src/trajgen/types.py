@@ -25,12 +25,18 @@ StopReason = Literal["terminated", "max_steps", "max_turns", "deadline", "contex
 Need = Literal["oracle", "affordance", "legal", "score"]
 ENGINE = "engine"  # the `source` of feedback that the engine itself gives; always shown
 
-_json = msgspec.json.Encoder(order="sorted")
+_sorted = msgspec.json.Encoder(order="sorted")
+_plain = msgspec.json.Encoder()
 
 
 def to_json(value: Json) -> str:
-    """Encode with sorted keys, so that equal values give equal strings."""
-    return _json.encode(value).decode()
+    """Encode with sorted keys, so that equal values give equal strings: for hashes and for settings."""
+    return _sorted.encode(value).decode()
+
+
+def as_written(value: Json) -> str:
+    """Encode with keys in their own order, as a model writes and reads them: for calls and their schemas."""
+    return _plain.encode(value).decode()
 
 
 # --------------------------------------------------------------------------------------------- in memory
@@ -54,6 +60,10 @@ class Observation(Struct, frozen=True, eq=False):
         if not isinstance(other, Observation):
             return NotImplemented
         return stored(self) == stored(other)
+
+    def __ne__(self, other: object) -> bool:
+        # not derived from `__eq__` here: a struct with eq=False brings its own, which compares identities
+        return not self == other
 
     def __hash__(self) -> int:
         return hash((self.text, self.images))

@@ -14,7 +14,7 @@ import msgspec
 from trajgen.errors import EnvFault
 from trajgen.session import EnvSession
 from trajgen.strict import shown
-from trajgen.types import ENGINE, ObservationRecord, ToolCall, stored, to_json
+from trajgen.types import ENGINE, ObservationRecord, ToolCall, as_written, stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,7 +108,7 @@ _Difference = tuple[str, str, str]
 
 def _reset_differences(episode: Episode, begun: Begun) -> Iterator[Divergence]:
     reset, landing = episode.reset, begun.landing
-    tools = [(t.name, t.description, to_json(t.parameters)) for t in begun.tools]
+    tools = [(t.name, t.description, as_written(t.parameters)) for t in begun.tools]
     pairs: list[_Difference] = [
         *_observation_differences(reset.observation, stored(landing.observation)),
         *_pair("tools", [(t.name, t.description, t.parameters) for t in episode.tools], tools),

@@ -1,0 +1,46 @@
+"""The verbs by name. Each is a lazy import string, so that `trajgen --help` loads none of them."""
+
+from __future__ import annotations
+
+from cyclopts import App
+
+_HELP = """Agent trajectories from simulators, with Inner Monologue feedback, that replay and that trainers accept.
+
+First: trajgen run --env CartPole-v1 --agent random -n 100"""
+
+_VERBS = {
+    "run": ("run:run", "Play a job file, or an environment and an agent named here, into a run."),
+    "resume": ("resume:resume", "Play what is missing of a run."),
+    "show": ("show:show", "Print a run's table, or tell one episode as an inner monologue."),
+    "verify": ("replay:verify", "Re-execute stored episodes and compare them step by step."),
+    "export": ("export:export", "Write a run in the format of a trainer."),
+    "list": ("listing:list_", "List environments, agents, backends or exporters."),
+    "doctor": ("doctor:doctor", "Say what is installed, what is missing and what to type."),
+}
+
+
+def make_app() -> App:
+    """Return the command line; it returns exit codes and raises errors, and leaves exiting to `main`."""
+    app = App(
+        name="trajgen",
+        help=_HELP,
+        help_format="plaintext",
+        version=_version,
+        result_action="return_value",
+        exit_on_error=False,
+        print_error=False,
+        suppress_keyboard_interrupt=False,
+    )
+    for verb, (target, summary) in _VERBS.items():
+        app.command(f"trajgen.cli.{target}", name=verb, help=summary)
+    init = App(name="init", help="Write a new plug-in package.", help_format="plaintext")
+    init.command("trajgen.cli.init:init_env", name="env", help="An environment of tools, with its contract test.")
+    app.command(init)
+    app.register_install_completion_command(help="Install completion for this shell.")
+    return app
+
+
+def _version() -> str:
+    from trajgen.store.plan import engine_version
+
+    return engine_version()
