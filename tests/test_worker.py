@@ -127,7 +127,7 @@ def test_an_unknown_environment_is_refused_with_the_nearest_name():
 
 
 def test_an_agent_that_needs_an_oracle_is_refused_where_there_is_none():
-    with pytest.raises(ConfigError, match="'oracle' needs oracle, which CartPole-v1 does not have"):
+    with pytest.raises(ConfigError, match="'oracle' needs an environment with oracle, and CartPole-v1 has none"):
         preflight(config.parse({"env": "CartPole-v1", "agent": "oracle", "seeds": "0:2"}))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -184,19 +183,15 @@ def preflight(job: Job) -> None:
     for number, entry in enumerate(job.entries):
         where = f"entry {number + 1} ({entry.label()}): "
         try:
-            point = registry.spec(entry.env_id).entry_point
+            env_type = registry.env_type(entry.env_id)
         except TrajgenError as error:
             raise type(error)(f"{where}{error}") from None
-        if not registry.is_plug_in(entry.env_id) or not isinstance(point, str):
-            lacks = sorted(registry.agent(entry.agent.name).needs - {"legal", "score"})
-            if lacks:
+        for need, method in (("oracle", "oracle"), ("affordance", "can")):
+            if need in registry.agent(entry.agent.name).needs and not hasattr(env_type, method):
                 raise ConfigError(
-                    f"{where}agent: {entry.agent.name!r} needs {' and '.join(lacks)}, which {entry.env_id} does not "
-                    "have; a foreign environment can be played by `random` or `llm`"
+                    f"{where}agent: {entry.agent.name!r} needs an environment with {need}, and {entry.env_id} has none; "
+                    "`random` and `llm` play any environment"
                 )
-            continue
-        module, _, name = point.partition(":")
-        env_type = getattr(importlib.import_module(module), name)
         if hasattr(env_type, "options_type"):
             convert(dict(entry.options), env_type.options_type, join(where, "options"))
 

@@ -161,6 +161,22 @@ def _import_registrar(env_id: str) -> None:
             _import(plug_in, f"environments {prefix}* through")
 
 
+def env_type(env_id: str) -> Any:
+    """Return the class of an environment, or the function that makes it; imports its module.
+
+    Raises:
+        UnknownName, MissingExtra: as `spec`.
+    """
+    from gymnasium.envs.registration import load_env_creator
+
+    point = spec(env_id).entry_point
+    try:
+        return load_env_creator(point) if isinstance(point, str) else point
+    except ModuleNotFoundError as error:
+        plug_in = plug_ins("envs").get(env_id.rpartition(":")[2])
+        raise MissingExtra(_install_hint(f"environment {env_id!r}", error.name or "?", plug_in)) from error
+
+
 def make_raw(env_id: str, **make_options: Any) -> gymnasium.Env[Any, Any]:
     """Make an environment without gymnasium's own wrappers: budgets and checks belong to the engine.
 
