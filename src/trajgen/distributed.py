@@ -12,6 +12,8 @@ import os
 import uuid
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from trajgen.driver import SeatLost, drive
 from trajgen.errors import MissingExtra, UserError
 from trajgen.local import stop_on_interrupt
@@ -175,10 +177,11 @@ async def _run(job: Prepared, n_workers: int, concurrency: int, on_update: Calla
         "max_concurrency": 1_000,
     }
     actor_type: Any = ray.remote(RayWorker).options(**options)  # ray's stubs do not know `max_concurrency`
+    run = msgspec.structs.replace(job.run, path=job.run.path.absolute())  # a worker may have another working folder
     seats = []
     for number in range(n_workers):
         name = f"w{number}-{mark}"
-        seats.append(RaySeat(name, actor_type.remote(job.run, name, concurrency, job.git)))
+        seats.append(RaySeat(name, actor_type.remote(run, name, concurrency, job.git)))
     try:
         with stop_on_interrupt() as stop:
             return await drive(job, seats, on_update, stop)

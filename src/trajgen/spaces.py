@@ -71,6 +71,10 @@ class ToolSpace(gymnasium.Space[ToolCall]):
                 return "the reply calls no tool; call one of: " + ", ".join(self._by_name)
             return f"no tool {call.tool!r}{nearest(call.tool, self._by_name) or '; the tools are: ' + ', '.join(self._by_name)}"
         _, validator = known
+        try:
+            to_json(dict(call.arguments))
+        except UnicodeEncodeError:  # a schema lets it pass, or fails with this; no record could hold it
+            return f"{call.tool}: the arguments hold a lone surrogate, which is no text; leave it out"
         if validator.is_valid(call.arguments):
             return None
         return f"{call.tool}: " + _first_error(validator, call.arguments, known[0])

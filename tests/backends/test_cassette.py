@@ -127,8 +127,8 @@ def test_what_is_missing_in_the_job_is_said(tmp_path):
         CassetteBackend(CassetteConfig(str(tmp_path / "none")))
     with pytest.raises(ConfigError, match="backend"):
         CassetteBackend(CassetteConfig(str(tmp_path / "none"), "auto"))
-    with pytest.raises(ConfigError, match=r"backend\.replys: unknown key; did you mean 'replies'"):
-        CassetteBackend(CassetteConfig(str(tmp_path / "none"), "auto", {"kind": "scripted", "replys": []}))
+    with pytest.raises(ConfigError, match=r"backend\.repl: unknown key; did you mean 'replies'"):
+        CassetteBackend(CassetteConfig(str(tmp_path / "none"), "auto", {"kind": "scripted", "repl": []}))
 
 
 def test_where_the_file_lies_is_not_what_the_model_is():

@@ -192,7 +192,7 @@ def test_no_more_than_max_connections_are_open_and_waiting_does_not_count_as_the
     with serve(lambda _: "hello", latency_s=0.2) as server:
         replies = ask(server.base_url, n=12, max_connections=3, timeout_s=0.6)
         assert [r.text for r in replies] == ["hello"] * 12
-        assert server.n_connections <= 3
+        assert server.n_at_once <= 3
 
 
 def test_a_job_is_told_of_bad_keys_with_their_path():

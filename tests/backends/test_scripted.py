@@ -124,7 +124,7 @@ def test_a_value_without_a_place_is_an_error():
     with pytest.raises(ScriptError, match="no argument is left"):
         generate(ScriptedBackend(["answer(1, 2)"]))
     with pytest.raises(ScriptError, match="did you mean 'answer'"):
-        generate(ScriptedBackend(["anser(1)"]))
+        generate(ScriptedBackend(["answer_(1)"]))
 
 
 _values = st.recursive(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cli.calling import Said, command, digests, finished, spawn
 
-LONG = ("run", "--env", "FrozenLake-v1", "CartPole-v1", "--agent", "random", "-n", 1500, "--out", "long")
+LONG = ("run", "--env", "FrozenLake-v1", "CartPole-v1", "--agent", "random", "-n", 600, "--out", "long")
 """Several seconds of playing: long enough to be stopped in the middle."""
 
 
@@ -73,7 +73,7 @@ def test_progress_without_a_terminal_is_a_plain_line_on_stderr(long_run):
     said = long_run[0]
     lines = [line for line in said.err.splitlines() if line.startswith("[")]
     assert lines, said.err
-    assert "of 3,000 done, 0 failed, success" in lines[0]
+    assert "of 1,200 done, 0 failed, success" in lines[0]
     assert "steps/s" in lines[0]
     assert "\x1b" not in said.err + said.out
     assert said.json["complete"] is True
@@ -165,7 +165,7 @@ def test_retrying_failed_episodes_plays_them_once_more(cli):
 def test_an_episode_that_failed_is_told_with_its_cause_and_verifies_as_failed(cli):
     cli(*FAILING)
     told = cli("show", "failing", "0").out
-    assert "outcome   failed after 0 steps" in told
+    assert "outcome  failed after 0 steps" in told
     assert "env: RuntimeError: scripted failure" in told
     assert cli("verify", "failing", "--json").json["counts"]["failed"] == 3
 
@@ -204,7 +204,7 @@ def test_ctrl_c_stops_cleanly_and_resuming_gives_the_same_episodes(tmp_path, und
     process.send_signal(signal.SIGINT)
     said = finished(process)
     assert said.code == 130, said.err
-    assert "of 3,000 episodes are safe; go on with: trajgen resume long" in said.err
+    assert "of 1,200 episodes are safe; go on with: trajgen resume long" in said.err
     assert "Traceback" not in said.err
     again = finished(spawn("resume", "long", cwd=tmp_path))
     assert again.code == 0, again.err

@@ -120,7 +120,7 @@ def test_odd_names_pass_where_a_tool_has_them():
 def test_a_truncated_reply_is_never_executed(finish):
     found = turn('{"thing": "cup"}', finish=finish)
     assert all("truncated" in c.problem for c in found.calls)
-    assert "truncated" in turn_of(Reply("I thi", finish_reason=finish), TOOLS).problem
+    assert "truncated" in turn_of(Reply("I beg", finish_reason=finish), TOOLS).problem
 
 
 def test_an_unreadable_reply_has_a_problem_and_no_calls():

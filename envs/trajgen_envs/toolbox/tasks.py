@@ -266,9 +266,9 @@ def _gives_away(chain: _Chain) -> bool:
     for k, node in enumerate(chain.nodes):
         if k >= 2:  # noqa: PLR2004 - the part before the last one is the first whose value could lead past a call
             known.update(facts.words(chain.nodes[k - 2].value.text))
-        if k and BY_OP[node.op].relation is not None:
-            if node.proof in _in_plain_sight() or not known.isdisjoint(facts.words(node.proof)):
-                return True
+        in_sight = node.proof in _in_plain_sight() or not known.isdisjoint(facts.words(node.proof))
+        if k and BY_OP[node.op].relation is not None and in_sight:
+            return True
     return False
 
 

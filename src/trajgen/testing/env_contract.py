@@ -238,7 +238,7 @@ class EnvContract:
                 again, _ = self.begin(env, seed, split)
                 require(first == again, f"seed {seed}, split {split}: another task the second time")
         with pytest.raises(ConfigError):
-            self.begin(env, self.seeds[0], "trian")
+            self.begin(env, self.seeds[0], "training")
 
     # ---- bad calls
 

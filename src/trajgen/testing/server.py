@@ -81,7 +81,7 @@ class Server:
         base_url: For `OpenAIConfig`.
         requests: Every request body so far, in order of arrival; faulty answers included.
         headers: Their HTTP headers.
-        n_connections: How many requests were open at once, at most.
+        n_at_once: How many requests were open at once, at most.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Server:
         self._answer, self._latency_s = answer, latency_s
         self._fault = faults if callable(faults) else dict(enumerate(faults)).get
         self._n_open = 0
-        self.n_connections = 0
+        self.n_at_once = 0
         self.base_url = ""
         self.requests: list[Request] = []
         self.headers: list[dict[str, str]] = []
@@ -111,7 +111,7 @@ class Server:
         self.requests.append(json.loads(body))
         self.headers.append(dict(request.headers))
         self._n_open += 1
-        self.n_connections = max(self.n_connections, self._n_open)
+        self.n_at_once = max(self.n_at_once, self._n_open)
         try:
             return await self._respond(request, number, self._fault(number))
         finally:

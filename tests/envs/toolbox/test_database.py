@@ -84,9 +84,16 @@ def test_twins_share_their_name_and_nothing_that_tells_them_apart():
 )
 def test_what_is_no_cheap_select_is_refused_and_changes_nothing(db, query):
     before = db.query("SELECT count(*), sum(id), max(name) FROM customers")
-    with pytest.raises(Impossible, match="^query: "):
+    with pytest.raises(Impossible, match=r"^query: "):
         db.query(query)
     assert db.query("SELECT count(*), sum(id), max(name) FROM customers") == before
+
+
+def _rows_or_message(db, query):
+    try:
+        return len(db.query(query).rows) <= database.MAX_ROWS
+    except Impossible as why:
+        return str(why).startswith("query: ")
 
 
 @given(st.text(max_size=60))
@@ -94,10 +101,7 @@ def test_any_text_is_rows_or_a_message(query):
     db = Database(Plan("lab", 1))
     try:
         for text in (query, "SELECT " + query, f"SELECT * FROM samples WHERE element = {query}"):
-            try:
-                db.query(text)
-            except Impossible as why:
-                assert str(why).startswith("query: ")
+            assert _rows_or_message(db, text)
     finally:
         db.close()
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import ast
 import inspect
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from trajgen.protocols import PlannerStrategy
 from trajgen.registry import planner
 from trajgen.types import Feedback, ObservationRecord, Step, to_json
 from trajgen_envs.toolbox import moves, phrases, scores
 from trajgen_envs.toolbox.env import ToolboxEnv
 from trajgen_envs.toolbox.planner import ToolboxPlanner
+
+if TYPE_CHECKING:
+    from trajgen.protocols import PlannerStrategy
 
 TOOLS = ToolboxEnv.tools
 

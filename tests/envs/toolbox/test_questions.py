@@ -110,12 +110,24 @@ def test_no_search_with_what_is_known_before_a_call_returns_what_needs_it(depth)
                 assert node.proof not in facts.search(query), (task.goal, query)
 
 
+def _date_calls(tool, days, numbers):
+    if tool == "days_between":
+        yield from (ToolCall(tool, {"start": a, "end": b}) for a, b in itertools.permutations(days, 2))
+    elif tool == "add_days":
+        shifts = itertools.product(days, numbers, (1, -1))
+        yield from (ToolCall(tool, {"date": d, "days": s * n}) for d, n, s in shifts)
+    else:
+        yield from (ToolCall(tool, {"date": d}) for d in days)
+
+
 def _single_calls(task, k, known):
     """Every call that `known` and the constants of the question allow, of the tool that gives part k."""
     numbers = [t for t in known if read_number(t) is not None]
     days = [t for t in known if len(t) == 10 and t[4] == "-"]
     tool = task.nodes[k].call.tool
-    if tool == "calculate":
+    if tool in ("days_between", "add_days", "weekday", "day_of_year"):
+        yield from _date_calls(tool, days, [int(n) for n in numbers if n.isdigit() and len(n) < 7])
+    elif tool == "calculate":
         yield from (
             ToolCall(tool, {"expression": f"{a} {s} {b}"})
             for a, b in itertools.product(numbers, numbers)
@@ -128,21 +140,9 @@ def _single_calls(task, k, known):
         names += [n.literal.partition(" ")[2] for n in task.nodes if n.op == "convert" and n.literal]
         for value, (a, b) in itertools.product(numbers, itertools.permutations(dict.fromkeys(names), 2)):
             yield ToolCall(tool, {"value": value, "from_unit": a, "to_unit": b})
-    elif tool == "days_between":
-        yield from (ToolCall(tool, {"start": a, "end": b}) for a, b in itertools.permutations(days, 2))
-    elif tool == "add_days":
-        yield from (
-            ToolCall(tool, {"date": d, "days": s * int(n)})
-            for d in days
-            for n in numbers
-            if n.isdigit() and len(n) < 7
-            for s in (1, -1)
-        )
-    elif tool in ("weekday", "day_of_year"):
-        yield from (ToolCall(tool, {"date": d}) for d in days)
     elif tool == "sql":
         for text in known:
-            if text.isdigit() or not BY_OP[task.nodes[k].op].takes[0] == "number":
+            if text.isdigit() or BY_OP[task.nodes[k].op].takes[0] != "number":
                 yield moves.move(task.nodes[k].op, text, {})
 
 
