@@ -236,3 +236,17 @@ def test_a_driver_that_is_killed_loses_nothing(tmp_path: Path, wait_s: float):
     play(tmp_path / "quiet", job)
     assert digests_of(tmp_path / "killed") == digests_of(tmp_path / "quiet")
     assert len(digests_of(tmp_path / "quiet")) == 60
+
+
+def test_a_server_that_refuses_the_key_stops_the_job_with_what_to_check(tmp_path: Path):
+    from trajgen.testing.server import serve, status
+
+    with serve(lambda _: "hello", faults=[status(401)] * 200) as server:
+        backend = {"kind": "openai", "base_url": server.base_url, "model": "m"}
+        agent = {"name": "llm", "backend": "b"}
+        report = play(tmp_path, {"env": COUNTER_ID, "agent": agent, "backend": {"b": backend}, "seeds": "0:100"})
+        assert server.n_requests <= 100
+    assert report.refused is not None
+    assert "HTTP 401" in report.refused
+    assert "api_key_env" in report.refused
+    assert (report.committed, report.failed) == (0, 0)

@@ -35,7 +35,7 @@ WRONG = {
         "pip install no_such_package",
     ],
     "run --env CartPole-v1 --agent randm": ["no agent 'randm'", "did you mean 'random'?", "trajgen list agents"],
-    "run --env CartPole-v1 --agent oracle": ["'oracle' needs oracle", "CartPole-v1 does not have"],
+    "run --env CartPole-v1 --agent oracle": ["'oracle' needs", "`random`"],
     "run --env trajgen/Toolbox-v0 --agent random --options dept=1": ["options.dept: unknown key", "'depth'?"],
     "run --env trajgen/Toolbox-v0 --agent random --options depth=99": ["options.depth", "found 99"],
     "run --env trajgen/Toolbox-v0 --agent random --options depth": ["--options depth: expected KEY=VALUE"],

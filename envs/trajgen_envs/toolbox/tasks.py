@@ -156,6 +156,8 @@ class _Chain:
         if self.options.ambiguous:
             return self._ambiguous_start()
         starts = [k for k in _START_KINDS if _ops_taking(k, self.options.families)]
+        if self.depth > _DEEPEST_AMOUNT and len(starts) > 1:
+            starts = [k for k in starts if k != "quantity"]
         return self._literal(starts[self._below(len(starts))])
 
     def _ambiguous_start(self) -> Value:
@@ -217,7 +219,7 @@ class _Chain:
         if not self.nodes and not self._may_begin(op, x):
             return False
         found = graph.FIND[op](ground, x)
-        if found is None or self._repeats(found, x):
+        if found is None or self._repeats(found, x) or (self.nodes and self._is_in_sight(op, found)):
             return False
         self._add(op, x, found)
         return True
@@ -226,6 +228,17 @@ class _Chain:
         if x.kind == "quantity":
             return op == "convert"
         return not (self.options.ambiguous and x.kind == "number") or op == "customer_city"
+
+    def _is_in_sight(self, op: str, found: Found) -> bool:
+        """Say whether a search could return the sentence before the part before is known."""
+        if BY_OP[op].relation is None:
+            return False
+        known = [self.start.text, *self.also, *(n.value.text for n in self.nodes[:-1])]
+        known += [text for n in self.nodes for text in n.params.values()]
+        said = facts.words(found.proof)
+        return found.proof in _in_plain_sight() or any(
+            w in said and facts.is_telling(w) for t in known for w in facts.words(t)
+        )
 
     def _repeats(self, found: Found, x: Value) -> bool:
         texts = [n.value.text for n in self.nodes] + [x.text]
@@ -241,6 +254,7 @@ class _Chain:
         self._folding = self._folding.then(op)
 
 
+_DEEPEST_AMOUNT = 2  # a converted amount seldom leads further than to one calculation
 _START_KINDS = (
     "country",
     "city",
@@ -257,19 +271,16 @@ _START_KINDS = (
 
 
 def _gives_away(chain: _Chain) -> bool:
-    """Say whether a search for what is already known could return a later part's sentence, or the answer is in sight."""
+    """Say whether the answer stands in the question, or a constant of a later part would have found an earlier one."""
     given = [chain.start.text, *chain.also]
     given += [text for node in chain.nodes for text in node.params.values()]
     if any(is_right(text, chain.nodes[-1].value) for text in given):
         return True
-    known = {word for text in given for word in facts.words(text) if facts.is_telling(word)}
-    for k, node in enumerate(chain.nodes):
-        if k >= 2:  # noqa: PLR2004 - the part before the last one is the first whose value could lead past a call
-            known.update(facts.words(chain.nodes[k - 2].value.text))
-        in_sight = node.proof in _in_plain_sight() or not known.isdisjoint(facts.words(node.proof))
-        if k and BY_OP[node.op].relation is not None and in_sight:
-            return True
-    return False
+    constants = {word for text in given for word in facts.words(text) if facts.is_telling(word)}
+    return any(
+        BY_OP[node.op].relation is not None and not constants.isdisjoint(facts.words(node.proof))
+        for node in chain.nodes[1:]
+    )
 
 
 @functools.cache

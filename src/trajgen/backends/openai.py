@@ -26,7 +26,7 @@ from msgspec import Meta, Struct, field
 from yarl import URL
 
 from trajgen.backends.wire import RequestEncoder, read_completion
-from trajgen.errors import ConfigError
+from trajgen.errors import ConfigError, UserError
 from trajgen.types import Json, Message, Reply, Tool
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ _ERROR_CHARS = 500
 _OK = 200
 _TOO_LONG = ("context_length_exceeded", "maximum context length", "context size", "context window", "too many tokens")
 _RETRIED = frozenset({408, 425, 429})
+_SETTINGS = frozenset({401, 403, 404})  # wrong for every request alike
 _CHECK = {
     400: "the server refused the request: check `sampling`, and that the model takes tools",
     404: "check `base_url` (it ends in /v1 on most servers) and `model`",
@@ -106,6 +107,10 @@ class ProviderError(Exception):
     def may_pass(self) -> bool:
         """Whether the same request may work a little later."""
         return self.status is None or self.status in _RETRIED or self.status >= 500  # noqa: PLR2004 - HTTP's own
+
+
+class SettingsRefused(ProviderError, UserError):
+    """The server refused the key, the address or the model: no other request would fare better, so the job stops."""
 
 
 class OpenAIBackend:
@@ -233,7 +238,8 @@ class OpenAIBackend:
         else:
             check = _CHECK.get(status, "")
         message = f"{self._url}: HTTP {status}: {said or response.reason}"
-        raise ProviderError(f"{message}; {check}" if check else message, status, _retry_after_s(response.headers))
+        kind = SettingsRefused if status in _SETTINGS else ProviderError
+        raise kind(f"{message}; {check}" if check else message, status, _retry_after_s(response.headers))
 
     def _about_key(self) -> str:
         name = self._config.api_key_env
