@@ -250,3 +250,29 @@ def test_a_server_that_refuses_the_key_stops_the_job_with_what_to_check(tmp_path
     assert "HTTP 401" in report.refused
     assert "api_key_env" in report.refused
     assert (report.committed, report.failed) == (0, 0)
+
+
+def test_two_workers_that_hold_one_unit_commit_it_once(tmp_path: Path):
+    import asyncio
+
+    from trajgen import driver
+    from trajgen.dispatch import Lease
+    from trajgen.worker import Worker
+
+    job = config.parse({"env": COUNTER_ID, "agent": "random", "seeds": "0:6"})
+
+    async def both(prepared: driver.Prepared) -> list[Any]:
+        units = prepared.plan.units
+        workers = [Worker(prepared.run, f"w{i}", 8, None) for i in range(2)]
+        reports = await asyncio.gather(*(w.play(Lease(f"{w.name}-1", units)) for w in workers))
+        for worker in workers:
+            await worker.close()
+        return [[u.tally for u in report.units] for report in reports]
+
+    with driver.prepared(tmp_path / "twice", job) as prepared:
+        one, two = asyncio.run(both(prepared))
+    assert one == two
+    assert None not in one
+    play(tmp_path / "once", {"env": COUNTER_ID, "agent": "random", "seeds": "0:6"})
+    assert digests_of(tmp_path / "twice") == digests_of(tmp_path / "once")
+    assert not list(RunDir(tmp_path / "twice").journal.iterdir())

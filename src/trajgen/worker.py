@@ -20,7 +20,7 @@ from trajgen.dispatch import Lease, LeaseReport, UnitReport
 from trajgen.errors import Fault, UserError, boundary
 from trajgen.placement import Placement
 from trajgen.rollout import EpisodeSpec, condemned, rollout
-from trajgen.store.commits import commit
+from trajgen.store.commits import commit, known_record
 from trajgen.store.journal import Journal, discard
 from trajgen.store.journal import read as read_journal
 from trajgen.store.plan import ids_of, read_plan
@@ -227,6 +227,9 @@ class Worker:
 
     def _commit_now(self, unit: Unit, entry: Entry) -> Tally:
         with boundary("store"):
+            known = known_record(self._run, unit.id)
+            if known is not None:
+                return known.tally  # another holder was first, and has discarded the journals
             done = read_journal(self._run, unit.id)
             ids = [key.episode_id for key in ids_of(unit, entry)]
             episodes = [done.episodes[i] for i in ids if i in done.episodes]

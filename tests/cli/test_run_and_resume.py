@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -11,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from cli.calling import Said, command, digests, finished, spawn
+
+from trajgen.cli.output import typed
 
 LONG = ("run", "--env", "FrozenLake-v1", "CartPole-v1", "--agent", "random", "-n", 600, "--out", "long")
 """Several seconds of playing: long enough to be stopped in the middle."""
@@ -77,6 +81,34 @@ def test_progress_without_a_terminal_is_a_plain_line_on_stderr(long_run):
     assert "steps/s" in lines[0]
     assert "\x1b" not in said.err + said.out
     assert said.json["complete"] is True
+
+
+def test_in_a_terminal_there_are_bars_and_the_cursor_is_given_back(tmp_path):
+    reader, writer = pty.openpty()
+    words = command("run", "--env", "CartPole-v1", "--agent", "random", "-n", 200)
+    with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=writer) as process:
+        os.close(writer)
+        seen = b""
+        with contextlib.suppress(OSError):  # EIO: the other end was closed
+            while chunk := os.read(reader, 65_536):
+                seen += chunk
+    os.close(reader)
+    text = seen.decode()
+    assert process.returncode == 0
+    assert "CartPole-v1 x random" in text
+    assert "━" in text
+    assert "200/200" in text
+    assert text.rfind("\x1b[?25h") > text.rfind("\x1b[?25l")
+
+
+def test_commands_to_paste_name_the_program_that_was_started(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr("sys.argv", [str(tmp_path / ".venv" / "bin" / "trajgen")])
+    assert typed("trajgen", "show", "a b") == ".venv/bin/trajgen show 'a b'"
+    assert typed("rm", "-r", "x") == "rm -r x"
+    monkeypatch.setattr("sys.argv", ["/somewhere/pytest"])
+    assert typed("trajgen", "show") == "trajgen show"
 
 
 def test_json_is_one_document_with_everything_in_it(cli):

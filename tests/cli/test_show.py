@@ -41,7 +41,7 @@ def told(episode, width: int = 80) -> str:
 def test_an_episode_is_told_from_its_goal_to_its_outcome(cli, small_run, solved):
     said = cli("show", small_run, solved.episode_id[:10])
     assert said.code == 0
-    labels = [line[:10].strip() for line in said.out.splitlines()]
+    labels = [line[:10].partition("(")[0].strip() for line in said.out.splitlines()]
     places = [labels.index(w) for w in ("goal", "turn 1", "calls", "sees", "outcome")]
     assert places == sorted(places)
     assert f"solved after {len(solved.steps)} steps (its oracle needs {solved.oracle_steps})" in said.out

@@ -21,7 +21,7 @@ sys.exit(code)
 
 
 @pytest.mark.parametrize(
-    "words", ["--help", "--version", "", "run --help", "resume --help", "list agents", "list exporters", "doctor"]
+    "words", ["--help", "--version", "", "run --help", "resume --help", "list agents", "list exporters"]
 )
 def test_it_loads_nothing_heavy(words, tmp_path):
     done = subprocess.run(

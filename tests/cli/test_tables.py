@@ -71,7 +71,7 @@ def test_entries_alike_are_told_apart_by_what_differs():
     )
     assert [str(label) for label in found] == [
         "trajgen/Toolbox-v0 depth=1 x oracle",
-        "trajgen/Toolbox-v0 depth=2 x oracle max_steps=null",
+        "trajgen/Toolbox-v0 depth=2 x oracle",
         "trajgen/Toolbox-v0 depth=2 x oracle max_steps=9",
     ]
 

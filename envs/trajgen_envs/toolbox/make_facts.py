@@ -39,7 +39,8 @@ Al Başrah al Qadīmah|Pimpri|Dombivali|Nowrangapur""".replace("\n", ""),
     "|",
 )
 YEAR_IN_DOUBT = _set(  # sources differ, or the source is wrong
-    "Nd Rn Pa Mg Co V Th Y Sr Eu Fm Am Ir Os Rh Pd Mo Er No Lr B Ca Tb"
+    "Neodymium Radon Protactinium Magnesium Cobalt Vanadium Thorium Yttrium Strontium Europium Fermium Americium Iridium "
+    "Osmium Rhodium Palladium Molybdenum Erbium Nobelium Lawrencium Boron Calcium Terbium"
 )
 MAX_YEAR_Z = 100  # priority disputes begin there
 GROUP_IN_DOUBT = frozenset(("La", "Ac", "Lu", "Lr"))
@@ -170,7 +171,7 @@ def element_rows(elements: list[Any]) -> list[Row]:
         if e.atomic_number in WEIGHTED:
             weight = Decimal(str(e.atomic_weight)).quantize(Decimal("0.01"), ROUND_HALF_UP)
             rows.append(Row("weight", name, "", str(weight), ""))
-        if e.discovery_year and e.atomic_number <= MAX_YEAR_Z and e.symbol not in YEAR_IN_DOUBT:
+        if e.discovery_year and e.atomic_number <= MAX_YEAR_Z and e.name not in YEAR_IN_DOUBT:
             rows.append(Row("discovered", name, "", str(e.discovery_year), ""))
     return rows
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 from cyclopts import App
 
 _HELP = """Agent trajectories from simulators, with Inner Monologue feedback, that replay and that trainers accept.
@@ -41,6 +43,4 @@ def make_app() -> App:
 
 
 def _version() -> str:
-    from trajgen.store.plan import engine_version
-
-    return engine_version()
+    return version("trajgen")

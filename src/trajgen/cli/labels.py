@@ -82,5 +82,5 @@ def _flat(where: str, value: Json) -> Iterator[tuple[str, str]]:
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _flat(f"{where}.{key}" if where else key, inner)
-    else:
+    elif value is not None:  # not given: its absence tells it apart
         yield where, value if isinstance(value, str) else to_json(value)

@@ -11,13 +11,13 @@ import json
 import math
 import os
 import shlex
+import shutil
 import sys
 import unicodedata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from cyclopts import CycloptsError
     from rich.console import Console, RenderableType
 
@@ -130,5 +130,15 @@ def say_rich(*parts: RenderableType) -> None:
 
 
 def typed(*words: str | Path) -> str:
-    """Return a command as a person can paste it."""
-    return shlex.join(str(word) for word in words)
+    """Return a command as a person can paste it here: `trajgen` by its path where the shell would not find this one."""
+    program, *rest = map(str, words)
+    return shlex.join([_this_program() if program == "trajgen" else program, *rest])
+
+
+def _this_program() -> str:
+    started = Path(sys.argv[0])
+    found = shutil.which("trajgen")
+    if started.name != "trajgen" or (found is not None and Path(found).resolve() == started.resolve()):
+        return "trajgen"
+    near = os.path.relpath(started)
+    return str(started) if near.startswith("..") else near

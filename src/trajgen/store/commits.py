@@ -79,7 +79,7 @@ def commit(run: RunDir, unit: Unit, episodes: Sequence[Episode], unneeded: Seque
     """
     ordered = _in_order(unit, episodes)
     with boundary("store"):
-        known = _record(run, unit.id)
+        known = known_record(run, unit.id)
         if known is not None:
             return known
         shard = run.shard(unit.id)
@@ -88,7 +88,7 @@ def commit(run: RunDir, unit: Unit, episodes: Sequence[Episode], unneeded: Seque
 
             data = shards.encode(run.path.name, unit.id, ordered, sorted(unneeded))
             if layout.durable_write(shard, data):
-                return _write_record(run, _record_of(shard, ordered, sorted(unneeded)))
+                return _write_record(run, _counted(shard, ordered, sorted(unneeded)))
         return _write_record(run, _record_from(shard))
 
 
@@ -107,7 +107,7 @@ def _in_order(unit: Unit, episodes: Sequence[Episode]) -> list[Episode]:
     return [found[key] for key in sorted(found)]
 
 
-def _record_of(shard: Path, episodes: Sequence[Episode], unneeded: Sequence[str]) -> CommitRecord:
+def _counted(shard: Path, episodes: Sequence[Episode], unneeded: Sequence[str]) -> CommitRecord:
     return CommitRecord(
         unit=shard.stem,
         rows=len(episodes),
@@ -125,13 +125,13 @@ def _record_from(shard: Path) -> CommitRecord:
     from trajgen.store import shards  # see `commit`
 
     found = shards.read(shard)
-    return _record_of(shard, found.episodes, found.info.unneeded)
+    return _counted(shard, found.episodes, found.info.unneeded)
 
 
 def _write_record(run: RunDir, record: CommitRecord) -> CommitRecord:
     path = run.commit(record.unit)
     if not layout.durable_write(path, documents.seal(record)):
-        there = _record(run, record.unit)
+        there = known_record(run, record.unit)
         if there is not None:
             return there
         path.unlink(missing_ok=True)  # torn: it is no record
@@ -140,7 +140,7 @@ def _write_record(run: RunDir, record: CommitRecord) -> CommitRecord:
     return record
 
 
-def _record(run: RunDir, unit_id: str) -> CommitRecord | None:
+def known_record(run: RunDir, unit_id: str) -> CommitRecord | None:
     """Return the valid record of a unit; None where there is none."""
     try:
         data = run.commit(unit_id).read_bytes()
@@ -166,7 +166,7 @@ def committed(run: RunDir) -> dict[str, CommitRecord]:
     with boundary("store"):
         for name in layout.names(run.commits):
             unit_id = name.removesuffix(".json")
-            found = _record(run, unit_id)
+            found = known_record(run, unit_id)
             if found is None:
                 raise DamagedRun(
                     f"{run.commits / name}: the checksum does not match; `trajgen resume {run.path}` writes it again"
@@ -196,7 +196,7 @@ def recover(run: RunDir, plan: Plan) -> Recovery:
 def _mend(run: RunDir, plan: Plan, unit: Unit, *, has_shard: bool) -> bool:
     """Make the record of one unit valid; say whether it had to be written."""
     path = run.shard(unit.id)
-    record = _record(run, unit.id)
+    record = known_record(run, unit.id)
     if record is None:
         if has_shard:
             _check_ids(path, unit, (key.episode_id for key in plan.keys(unit)))

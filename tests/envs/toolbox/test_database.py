@@ -110,7 +110,7 @@ def test_a_wrong_name_names_the_nearest(db):
     with pytest.raises(Impossible, match="did you mean 'customers'"):
         db.query("SELECT * FROM customer")
     with pytest.raises(Impossible, match="did you mean 'country'"):
-        db.query("SELECT contry FROM customers")
+        db.query("SELECT countri FROM customers")
 
 
 def test_long_results_are_cut_and_say_so(db):

@@ -161,7 +161,7 @@ def test_a_snapshot_outlives_a_reset_to_other_tools_and_another_database(env):
 
 BAD_CALLS = [
     ToolCall(None, {}),
-    ToolCall("serch", {"query": "x"}),
+    ToolCall("searchh", {"query": "x"}),
     ToolCall("search", {}),
     ToolCall("search", {"query": 3}),
     ToolCall("search", {"query": "x", "n": 5}),
@@ -287,13 +287,13 @@ def test_a_range_of_depths_is_drawn_from(env):
         ({"depth": [4, 2]}, "options.depth: expected a number or [low, high], found [4, 2]"),
         ({"depth": [1, 2, 3]}, "options.depth"),
         ({"dept": 2}, "did you mean 'depth'"),
-        ({"families": ["serch"]}, "options.families[0]"),
+        ({"families": ["searchh"]}, "options.families[0]"),
         ({"families": []}, "options.families"),
         ({"families": ["units"], "depth": 5}, "add families"),
         ({"families": ["units"], "ambiguous": True}, "options.ambiguous"),
         ({"failures": 1.5}, "options.failures"),
         ({"distractors": 13}, "options.distractors"),
-        ({"split": "trian"}, "did you mean 'train'"),
+        ({"split": "trainn"}, "did you mean 'train'"),
     ],
 )
 def test_a_bad_option_says_what_was_expected(env, options, says):

@@ -105,4 +105,4 @@ def test_a_day_outside_the_calendar_is_refused():
 
 def test_an_unknown_weekday_names_the_nearest():
     with pytest.raises(Impossible, match="did you mean 'wednesday'"):
-        dates.nth_weekday(2020, 1, "wensday", 1)
+        dates.nth_weekday(2020, 1, "wednesdy", 1)
