@@ -263,7 +263,7 @@ def test_two_workers_that_hold_one_unit_commit_it_once(tmp_path: Path):
 
     async def both(prepared: driver.Prepared) -> list[Any]:
         units = prepared.plan.units
-        workers = [Worker(prepared.run, f"w{i}", 8, None) for i in range(2)]
+        workers = [Worker(prepared.run, f"w{i}", 8, prepared.git) for i in range(2)]
         reports = await asyncio.gather(*(w.play(Lease(f"{w.name}-1", units)) for w in workers))
         for worker in workers:
             await worker.close()
