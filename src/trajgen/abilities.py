@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+import functools
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
     import gymnasium
@@ -15,9 +16,16 @@ def find(env: gymnasium.Env[Any, Any], ability: type[P]) -> P | None:
 
     From the outside in, so that a stateful wrapper's snapshot, which holds the inner one, wins.
     """
+    names = _methods(ability)
     layer: object | None = env
     while layer is not None:
-        if isinstance(layer, ability):
-            return layer
+        if all(callable(getattr(layer, name, None)) for name in names):
+            return cast("P", layer)
         layer = getattr(layer, "env", None)
     return None
+
+
+@functools.cache
+def _methods(ability: type[Any]) -> tuple[str, ...]:
+    """Return what a protocol asks for; `isinstance` finds that out anew each time, which an episode would feel."""
+    return tuple(name for name in vars(ability) if not name.startswith("_"))

@@ -111,6 +111,11 @@ class Dispatcher:
         """How many units nobody holds."""
         return len(self._pending)
 
+    @property
+    def unit_size(self) -> int:
+        """How many episodes the unit that is leased next holds, trials not counted; 1 where none is pending."""
+        return len(self._states[self._pending[0]].unit.items) if self._pending else 1
+
     def lease(self, worker: str, n_units: int, *, idle: bool) -> Lease | None:
         """Return what a worker is to play next; None where there is nothing for it now.
 

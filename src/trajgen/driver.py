@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from trajgen.store.plan import Unit
     from trajgen.worker import Progress
 
-_IN_FLIGHT = 2  # leases at one seat: one plays while the other waits
+_IN_FLIGHT = 2  # leases a seat holds at least, and times the episodes it plays at once: stragglers leave it busy
 _MAX_UNITS = 16
 _SHORT_S = 1.0  # a lease that took less is followed by a larger one
 _LOOK_S = 0.5
@@ -232,29 +232,32 @@ class _Drive:
         return self._report()
 
     def _fill(self) -> None:
-        for seat in self._seats:
-            if seat.name in self._lost:
-                continue
-            busy = sum(s is seat for s, _, _ in self._tasks.values())
-            # while a suspect waits, this seat is let run empty, so that it can play it alone
-            alone_first = self._job.dispatcher.waiting_alone and seat is self._first_seat()
-            while busy < (1 if alone_first else _IN_FLIGHT) and not self._plays_alone(seat):
-                n_units = max(
-                    1, min(self._n_units[seat.name], self._job.dispatcher.n_pending // (2 * len(self._seats)))
-                )
-                lease = self._job.dispatcher.lease(seat.name, n_units, idle=busy == 0)
-                if lease is None:
-                    break
-                self._tasks[asyncio.create_task(seat.play(lease))] = (seat, lease, time.monotonic())
-                busy += 1
-                if lease.alone is not None:
-                    break
+        """Lease to the seats in turn, so that what there is is shared, until none takes more."""
+        hungry = [seat for seat in self._seats if seat.name not in self._lost]
+        while hungry:
+            hungry = [seat for seat in hungry if self._feed(seat)]
+
+    def _feed(self, seat: Seat) -> bool:
+        """Give a seat one lease more; say whether it took one and may take another."""
+        dispatcher = self._job.dispatcher
+        held = [lease for s, lease, _ in self._tasks.values() if s is seat]
+        at_once = self._job.plan.job.concurrency
+        # while a suspect waits, this seat is let run empty, so that it can play it alone
+        alone_first = dispatcher.waiting_alone and seat is self._first_seat()
+        n_held = sum(len(unit.items) for lease in held for unit in lease.units)
+        full = len(held) >= _IN_FLIGHT and n_held >= _IN_FLIGHT * at_once
+        if full or (held and alone_first) or any(lease.alone is not None for lease in held):
+            return False
+        share = dispatcher.n_pending // (2 * len(self._seats))
+        n_units = max(self._n_units[seat.name], at_once // (_IN_FLIGHT * dispatcher.unit_size))
+        lease = dispatcher.lease(seat.name, max(1, min(n_units, share)), idle=not held)
+        if lease is None:
+            return False
+        self._tasks[asyncio.create_task(seat.play(lease))] = (seat, lease, time.monotonic())
+        return True
 
     def _first_seat(self) -> Seat | None:
         return next((s for s in self._seats if s.name not in self._lost), None)
-
-    def _plays_alone(self, seat: Seat) -> bool:
-        return any(s is seat and lease.alone is not None for s, lease, _ in self._tasks.values())
 
     async def _wait(self) -> None:
         stop = asyncio.create_task(self._stop.wait())

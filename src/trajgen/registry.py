@@ -188,7 +188,7 @@ def make_raw(env_id: str, **make_options: Any) -> gymnasium.Env[Any, Any]:
 
     import gymnasium  # see `load`
 
-    own = copy.deepcopy(spec(env_id))
+    own = copy.copy(spec(env_id))  # not deeply: `make` copies what it keeps
     own.max_episode_steps = None
     own.order_enforce = False
     try:

@@ -91,8 +91,7 @@ class ToolEnv(gymnasium.Env[Observation, ToolCall]):
         chosen = convert(given, self.options_type, "options")
         self._problem = self._worked = None
         goal = splits.draw(split, lambda: self.begin(chosen), self.state)
-        if self.action_space.tools != tuple(self.tools):  # type: ignore[attr-defined]
-            self.action_space = ToolSpace(self.tools)
+        self._offer_tools()
         return Observation(goal), self._info() | {"oracle_steps": self.oracle_steps}
 
     def step(self, action: ToolCall) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -141,6 +140,11 @@ class ToolEnv(gymnasium.Env[Observation, ToolCall]):
     def restore(self, saved: Any) -> None:  # opaque
         """Return to a state that `snapshot` gave."""
         self.__dict__.update(copy.deepcopy(saved))
+        self._offer_tools()
+
+    def _offer_tools(self) -> None:
+        if self.action_space.tools != tuple(self.tools):  # type: ignore[attr-defined]
+            self.action_space = ToolSpace(self.tools)
 
 
 _SHARED = frozenset({"action_space", "observation_space", "spec"})

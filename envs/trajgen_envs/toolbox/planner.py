@@ -70,6 +70,7 @@ class ToolboxPlanner:
         self._wording = 0  # which way of asking for the present part
         self._retries = 0
         self._event = "begin"
+        self._made: ToolCall | None = None  # the last call
 
     def next(self) -> Turn:
         """Return a thought and the next call; stop where the question is not understood or a part cannot be found."""
@@ -79,7 +80,9 @@ class ToolboxPlanner:
             answer = Call("answer", {"value": self._found[-1]})
             text = self._retry_text() or self._pick(_SAY_ANSWER)
             return Turn(text=text.format(last=self._found[-1]), calls=(answer,), plan=self._plan())
-        call = self._call()
+        if self._event != "retry":  # else the same call again, to the letter: that is what it says
+            self._made = self._call()
+        call = self._made
         if call is None or call.tool not in self._tools:
             return self._stop()
         return Turn(text=self._thought(), calls=(Call(call.tool, call.arguments),), plan=self._plan())

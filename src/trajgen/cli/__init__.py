@@ -11,6 +11,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ def _main(argv: Sequence[str] | None) -> int:
     from trajgen.errors import StoreFault, UserError
 
     output.prepare()
+    # `--env guess:Guess-v0` finds guess.py in this folder; at the end, so that no file here hides an installed module
+    sys.path.append(str(Path.cwd()))
     try:
         code = make_app()(None if argv is None else list(argv))
         output.flush()

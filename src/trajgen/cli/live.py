@@ -141,10 +141,13 @@ class _Lines:
     def __init__(self) -> None:
         self._pace = Pace()
         self._said_s = 0.0
+        self._finished = False
 
     def __call__(self, snapshot: Snapshot) -> None:
         self._pace.add(snapshot)
-        if snapshot.elapsed_s - self._said_s >= _LINE_EVERY_S:
+        finished = done(_sum(snapshot)) >= sum(snapshot.planned) and not self._finished
+        if finished or snapshot.elapsed_s - self._said_s >= _LINE_EVERY_S:
+            self._finished = finished
             self._said_s = snapshot.elapsed_s
             output.tell(line(snapshot, self._pace))
 
