@@ -94,7 +94,7 @@ def test_in_a_terminal_there_are_bars_and_the_cursor_is_given_back(tmp_path):
                 seen += chunk
     os.close(reader)
     text = seen.decode()
-    assert process.returncode == 0
+    assert process.returncode == 0, text
     assert "CartPole-v1 x random" in text
     assert "━" in text
     assert "200/200" in text
