@@ -89,7 +89,9 @@ def interleaved(kinds: Mapping[str, Callable[[], Spent]], repeats: int) -> dict[
     for _ in range(repeats):
         for kind, measure in kinds.items():
             runs[kind].append(measure())
-    return {kind: Spent(*(statistics.median(column) for column in zip(*found, strict=True))) for kind, found in runs.items()}
+    return {
+        kind: Spent(*(statistics.median(column) for column in zip(*found, strict=True))) for kind, found in runs.items()
+    }
 
 
 _HEADINGS = ("name", "figure", "floor", "ratio", "goal", "")

@@ -23,6 +23,8 @@ def run(*, quick: bool) -> list[Figure]:
     floor, ours = (n_episodes * N_TURNS / medians[kind].wall_s for kind in ("floor", "ours"))
     ideal = concurrency * 1_000 / DELAY_MS
     return [
-        Figure(f"latency_hiding, {concurrency} at once", ours, "turns/s", floor, "bare aiohttp", Goal("ratio", ">=", 0.95)),
+        Figure(
+            f"latency_hiding, {concurrency} at once", ours, "turns/s", floor, "bare aiohttp", Goal("ratio", ">=", 0.95)
+        ),
         Figure(f"latency_hiding, {concurrency} at once", ours, "turns/s", ideal, "ideal"),
     ]

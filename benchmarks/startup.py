@@ -31,7 +31,9 @@ def run(*, quick: bool) -> list[Figure]:
     kinds = {name: partial(_process, program) for name, program in _PROGRAMS.items()}
     medians = interleaved(kinds, 1 if quick else 9)
     floor = 1_000 * medians.pop("bare python").wall_s
-    return [Figure(f"startup: {name}", 1_000 * took.wall_s, "ms", floor, "bare python") for name, took in medians.items()]
+    return [
+        Figure(f"startup: {name}", 1_000 * took.wall_s, "ms", floor, "bare python") for name, took in medians.items()
+    ]
 
 
 def _process(program: str) -> Spent:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from jobs import digests_of, episodes_of, no_view, play
 
+from jobs import digests_of, episodes_of, no_view, play
 from trajgen import config, driver
 from trajgen.store.layout import RunDir
 from trajgen.testing.fakes import COUNTER_ID

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from test_rollout import COUNTER_ID, by_llm, played
 
+from test_rollout import COUNTER_ID, by_llm, played
 from trajgen.ids import content_digest, digest, episode_id, task_id
 from trajgen.messages import default_system_prompt, episode_messages
 from trajgen.types import Reply

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from test_rollout import COUNTER_ID, by_llm, played
 
+from test_rollout import COUNTER_ID, by_llm, played
 from trajgen.types import Episode, Reply
 from trajgen.verify import verify
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jobs import digests_of, episodes_of, play
 
+from jobs import digests_of, episodes_of, play
 from trajgen import config
 from trajgen.driver import preflight
 from trajgen.errors import ConfigError, MissingExtra, RunConflict, UnknownName

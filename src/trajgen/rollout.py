@@ -157,6 +157,8 @@ class _Game:
         self._max_steps = budget.max_steps or 0
         self._want_legal = False
         self._deadline = time.monotonic() + budget.episode_timeout_s
+        self._thinking: asyncio.Task[Any] | None = None
+        self._late = False  # the alarm rang while the agent thought
 
     # ---- playing
 
@@ -164,13 +166,21 @@ class _Game:
         """Play to the end and reflect on it where that is asked for."""
         with boundary("worker"):
             await self._begin()
-            while self._stop is None:
-                await self._turn()
+            await self._turns_to_the_end()
             if self.spec.reflect and isinstance(self.agent, Reflects) and not self._outcome().success:
                 for recorder in self._recorders.values():
                     recorder.purpose = "reflect"
                 with boundary("agent"):
                     self._reflection = await self.agent.reflect(self._outcome())
+
+    async def _turns_to_the_end(self) -> None:
+        # one timer an episode, where `asyncio.timeout` would set one a turn
+        alarm = asyncio.get_running_loop().call_later(self._deadline - time.monotonic(), self._alarm)
+        try:
+            while self._stop is None:
+                await self._turn()
+        finally:
+            alarm.cancel()
 
     async def _begin(self) -> None:
         entry = self.spec.entry
@@ -230,13 +240,24 @@ class _Game:
         if not self._recorders:
             with boundary("agent"):
                 return await self.agent.act()
+        self._thinking = task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - this is a coroutine
+        n_cancels = task.cancelling()
         try:
-            # a timer a call is dear, so only agents that wait for a model get one
-            async with asyncio.timeout(self._deadline - time.monotonic()):
-                with boundary("agent"):
-                    return await self.agent.act()
-        except TimeoutError:
-            return None
+            with boundary("agent"):
+                return await self.agent.act()
+        except asyncio.CancelledError:
+            if self._late and task.uncancel() <= n_cancels:
+                return None  # it was our alarm and nobody else's
+            raise
+        finally:
+            self._thinking = None
+
+    def _alarm(self) -> None:
+        """Wake the agent at the episode's deadline; what the environment does by then is played to its end."""
+        if self._thinking is not None:
+            self._late = True
+            self._thinking.cancel()
 
     async def _perform(self, number: int, turn: Turn, agent_s: float) -> None:
         calls = self._calls_of(turn)

@@ -7,6 +7,7 @@ any moment can be lost: a unit's next holder reads the journal and plays the res
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 import time
@@ -37,6 +38,11 @@ if TYPE_CHECKING:
     from trajgen.types import Episode
 
 
+# Python looks for cycles after 700 new objects; one episode makes that many, none of them in a cycle, and a look
+# through all that is alive costs as much as some hundred turns
+_GC_AFTER = 10_000
+
+
 class Progress(Struct, frozen=True):
     """What a worker has finished but not yet committed, by entry index; for the live view."""
 
@@ -65,6 +71,8 @@ class Worker:
         self._in_flight = 0
         self._stopping = False
         self._log = _log_file(run, name)
+        self._gc_before = gc.get_threshold()
+        gc.set_threshold(_GC_AFTER, *self._gc_before[1:])
         self._open_slots(name, alone=False)
 
     def _open_slots(self, name: str, *, alone: bool) -> None:
@@ -116,6 +124,7 @@ class Worker:
             await backend.close()
         self._close_slots()
         self._log.close()
+        gc.set_threshold(*self._gc_before)
 
     # ---- one unit
 

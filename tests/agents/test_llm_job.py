@@ -2,8 +2,8 @@
 
 import gymnasium
 import pytest
-from jobs import digests_of, episodes_of, play
 
+from jobs import digests_of, episodes_of, play
 from trajgen.messages import episode_messages
 from trajgen.testing.fakes import COUNTER_ID
 from trajgen.testing.server import calling, cut, garbage, serve, status

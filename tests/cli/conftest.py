@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from cli.calling import Said, finished, spawn
 
+from cli.calling import Said, finished, spawn
 from trajgen.cli import main
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
-from cli.calling import Said, command, digests, finished, spawn
 
+from cli.calling import Said, command, digests, finished, spawn
 from trajgen.cli.output import typed
 
 LONG = ("run", "--env", "FrozenLake-v1", "CartPole-v1", "--agent", "random", "-n", 600, "--out", "long")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 from cli.calling import command
 
 HEAVY = ("gymnasium", "numpy", "pyarrow", "ray", "aiohttp", "jsonschema_rs", "mujoco")

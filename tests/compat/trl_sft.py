@@ -28,8 +28,8 @@ import tokenizers
 import torch
 import transformers
 import trl
-from export.episodes import every_kind, plain
 
+from export.episodes import every_kind, plain
 from trajgen.export.trl import TrlConfig, TrlExporter
 from trajgen.messages import episode_messages
 

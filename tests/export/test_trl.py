@@ -10,10 +10,10 @@ from pathlib import Path
 import msgspec
 import pyarrow.parquet as pq
 import pytest
-from export.episodes import MOVE, call, every_kind, plain, story, told, turn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from export.episodes import MOVE, call, every_kind, plain, story, told, turn
 from trajgen import registry
 from trajgen.errors import ConfigError, StoreFault
 from trajgen.export.trl import TrlConfig, TrlExporter, TrlRow

@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 
 from tests.store.fakes import entry, job, play
-
 from trajgen.store import commits, journal, layout, shards
 from trajgen.store.journal import Journal
 from trajgen.store.layout import RunDir

@@ -5,8 +5,8 @@ import threading
 
 import msgspec
 import pytest
-from tests.store.fakes import entry, job, play, played
 
+from tests.store.fakes import entry, job, play, played
 from trajgen.errors import DamagedRun, StoreFault
 from trajgen.ids import content_digest
 from trajgen.store import commits, journal, layout

@@ -5,9 +5,9 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tests.store.fakes import job, play
 from tests.store.strategies import episodes, same
-
 from trajgen.errors import StoreFault
 from trajgen.store import journal
 from trajgen.store.journal import Journal

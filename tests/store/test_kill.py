@@ -6,8 +6,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.store import killed
 
+from tests.store import killed
 from trajgen.ids import content_digest
 from trajgen.store import commits, layout
 from trajgen.store.layout import RunDir

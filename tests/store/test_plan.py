@@ -2,8 +2,8 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.store.fakes import entry, job
 
+from tests.store.fakes import entry, job
 from trajgen.config import BackendChoice
 from trajgen.errors import ConfigError, DamagedRun, RunConflict, UnknownName
 from trajgen.ids import digest, episode_id, task_id

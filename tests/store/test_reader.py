@@ -1,6 +1,6 @@
 import pytest
-from tests.store.fakes import entry, job, play, played
 
+from tests.store.fakes import entry, job, play, played
 from trajgen.errors import UnknownName
 from trajgen.store import reader
 from trajgen.store.commits import commit

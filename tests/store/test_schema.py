@@ -3,9 +3,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tests.store.fakes import job, play
 from tests.store.strategies import episodes, same
-
 from trajgen.store import shards
 from trajgen.store.plan import Plan, cut
 from trajgen.store.schema import arrow_schema, from_table, to_table

@@ -206,7 +206,6 @@ class OpenAIBackend:
             connector=aiohttp.TCPConnector(limit=0),  # `_slots` is the limit
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=headers,
-            skip_auto_headers=("Accept", "User-Agent"),
             timeout=aiohttp.ClientTimeout(),  # the deadline is ours
         )
         return self._session
