@@ -54,6 +54,29 @@ def test_an_outside_plug_in_is_played_through_ray_and_any_number_of_workers_give
     assert len(digests_of(tmp_path / "0")) == 116
 
 
+def test_a_cassette_gives_the_same_episodes_with_any_number_of_workers(tmp_path: Path, ray_cluster: None):
+    from trajgen.testing.server import calling, serve
+
+    def reply(request: dict[str, Any]) -> Any:
+        said = sum(message["role"] == "assistant" for message in request["messages"])
+        return calling("submit", {}) if said == 3 else calling("add", {"n": 1 + said})
+
+    def job(mode: str, **inner: Any) -> dict[str, Any]:
+        tape = {"kind": "cassette", "path": str(tmp_path / "tape.jsonl"), "mode": mode, **inner}
+        agent = {"name": "llm", "backend": "tape"}
+        return {"env": COUNTER_ID, "agent": agent, "backend": {"tape": tape}, "seeds": "0:30"}
+
+    with serve(reply) as server:
+        model = {"kind": "openai", "base_url": server.base_url, "model": "m"}
+        play(tmp_path / "recorded", job("record", backend=model))
+    for n_workers in (0, 1, 2):
+        path = tmp_path / str(n_workers)
+        replayed = job("replay", backend=model)
+        report = on_ray(path, replayed, n_workers) if n_workers else play(path, replayed)
+        assert report.missing == 0
+        assert digests_of(path) == digests_of(tmp_path / "recorded")
+
+
 def test_a_run_begun_without_ray_is_finished_on_ray(tmp_path: Path, ray_cluster: None):
     small = {"env": COUNTER_ID, "agent": "oracle", "seeds": "0:5"}
     play(tmp_path / "mixed", small)
