@@ -20,8 +20,6 @@ from trajgen.distributed import RaySeat, RayWorker
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).resolve().parent.parent
-
 
 class Played(NamedTuple):
     """What a job took, from the first lease to the last report; starting and stopping workers is not in it."""
@@ -48,11 +46,8 @@ def cluster() -> Iterator[None]:
         yield
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # workers find `benchmarks` beside the driver's own path
-    environment = {"env_vars": {"PYTHONPATH": str(ROOT)}}
-    ray.init(
-        num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, runtime_env=environment
-    )
+    # workers search modules where this process does, so they find `benchmarks` too
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:
         yield
     finally:

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from test_rollout import COUNTER_ID, by_llm, played
+from trajgen.chat import Reply
 from trajgen.ids import content_digest, digest, episode_id, task_id
 from trajgen.messages import default_system_prompt, episode_messages
-from trajgen.types import Reply
 
 
 def test_an_episode_without_a_prompt_reads_like_one_of_a_model():

@@ -8,14 +8,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from trajgen import config
+from trajgen import config, rows
+from trajgen.chat import Reply
 from trajgen.errors import BackendFault
 from trajgen.ids import content_digest, episode_id, task_id
 from trajgen.messages import episode_messages
-from trajgen.rollout import EpisodeSpec, rollout
+from trajgen.rollout import rollout
+from trajgen.rows import EpisodeSpec
 from trajgen.stage import InlineStage
 from trajgen.testing.fakes import COUNTER_ID, ScriptedBackend
-from trajgen.types import Call, Episode, Reply, Turn
+from trajgen.types import Call, Episode, Turn
 
 GUESS = "counting/Guess-v0"
 
@@ -108,7 +110,7 @@ def test_several_calls_of_one_turn_are_consecutive_steps_and_the_rest_is_unexecu
 
 
 def _two_calls() -> Any:
-    from trajgen.types import EmittedCall
+    from trajgen.chat import EmittedCall
 
     return Reply(None, calls=(EmittedCall("x", "add", '{"n":1}'), EmittedCall("y", "add", '{"n": 2}')))
 
@@ -192,13 +194,11 @@ def test_a_foreign_environments_own_budget_is_the_default():
 
 
 def test_arguments_that_are_no_json_are_refused_and_the_row_can_be_stored():
-    from trajgen.rollout import _as_json
-
     for bad in (float("nan"), "\ud800", object()):
-        arguments, problem = _as_json(Call("add", {"n": bad}))
-        assert problem is not None
-        assert "not JSON" in problem
-        msgspec.json.decode(arguments)
+        arguments = rows.arguments_of(Call("add", {"n": bad}))
+        assert arguments.problem is not None
+        assert "not JSON" in arguments.problem
+        msgspec.json.decode(arguments.json)
 
 
 def test_a_turn_that_stops_ends_the_episode_and_says_who_stopped():

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
 from test_rollout import COUNTER_ID, by_llm, played
-from trajgen.types import Episode, Reply
+from trajgen.chat import Reply
 from trajgen.verify import verify
+
+if TYPE_CHECKING:
+    from trajgen.types import Episode
 
 
 @pytest.mark.parametrize(

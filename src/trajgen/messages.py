@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from trajgen.types import FunctionCall, Message
+from trajgen.chat import FunctionCall, Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

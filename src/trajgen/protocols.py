@@ -16,16 +16,15 @@ if TYPE_CHECKING:
     from msgspec import Struct
     from numpy.random import Generator
 
+    from trajgen.chat import Message, Reply
     from trajgen.types import (
         Channel,
         Episode,
         Feedback,
         Json,
-        Message,
         Need,
         Observation,
         Outcome,
-        Reply,
         Step,
         TaskBrief,
         Tool,

@@ -17,8 +17,9 @@ from trajgen.types import ModelCall
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from trajgen.chat import Message, Reply
     from trajgen.protocols import Backend
-    from trajgen.types import Json, Message, Reply, Tool
+    from trajgen.types import Json, Tool
 
 
 class RecordingBackend:

@@ -20,7 +20,8 @@ from trajgen import registry
 from trajgen.dispatch import Lease, LeaseReport, UnitReport
 from trajgen.errors import Fault, UserError, boundary
 from trajgen.placement import Placement
-from trajgen.rollout import EpisodeSpec, condemned, rollout
+from trajgen.rollout import condemned, rollout
+from trajgen.rows import EpisodeSpec
 from trajgen.store.commits import commit, known_record
 from trajgen.store.journal import Journal, discard
 from trajgen.store.journal import read as read_journal
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 # Python looks for cycles after 700 new objects; one episode makes that many, none of them in a cycle, and a look
 # through all that is alive costs as much as some hundred turns
 _GC_AFTER = 10_000
+# a unit whose journal is smaller is committed from memory; a larger one, full of images, is read back when it is done
+_HELD_BYTES = 8 * 2**20
 
 
 class Progress(Struct, frozen=True):
@@ -137,7 +140,7 @@ class Worker:
             why = await self._play_missing(unit, entry, lease, done)
             if why is not None or lease.alone is not None or self._stopping:
                 return UnitReport(unit.id, why=why)
-            return UnitReport(unit.id, await self._commit(unit, entry))
+            return UnitReport(unit.id, await self._commit(unit, entry, done))
         except Fault as fault:
             return UnitReport(unit.id, why=str(fault))
         except UserError as error:
@@ -192,8 +195,10 @@ class Worker:
                 continue
             if episode is None:
                 episode = await self._episode(self._spec(entry, key, memory), lease)
-                journal.append(episode)
+                n_replaced = journal.append(episode)
                 tallies.append(tally([episode], []))
+                if not n_replaced and journal.n_bytes <= _HELD_BYTES:
+                    done.episodes[key.episode_id] = episode
             solved = solved or episode.outcome.success is True
             memory = episode.reflection or memory
 
@@ -230,17 +235,18 @@ class Worker:
                 self._backends[choice.name] = factory(msgspec.convert(choice.config, factory.config))
         return self._backends[choice.name]
 
-    async def _commit(self, unit: Unit, entry: Entry) -> Tally:
-        """Read the unit back from its journals and make it a shard, away from the event loop."""
-        return await asyncio.to_thread(self._commit_now, unit, entry)
+    async def _commit(self, unit: Unit, entry: Entry, done: Journaled) -> Tally:
+        """Make the unit a shard, away from the event loop; what is not held is read back from its journals."""
+        return await asyncio.to_thread(self._commit_now, unit, entry, done)
 
-    def _commit_now(self, unit: Unit, entry: Entry) -> Tally:
+    def _commit_now(self, unit: Unit, entry: Entry, done: Journaled) -> Tally:
         with boundary("store"):
             known = known_record(self._run, unit.id)
             if known is not None:
                 return known.tally  # another holder was first, and has discarded the journals
-            done = read_journal(self._run, unit.id)
             ids = [key.episode_id for key in ids_of(unit, entry)]
+            if not done.episodes.keys() >= set(ids):
+                done = read_journal(self._run, unit.id)
             episodes = [done.episodes[i] for i in ids if i in done.episodes]
             unneeded = [i for i in ids if i in done.unneeded and i not in done.episodes]
             if len(episodes) + len(unneeded) != len(ids):

@@ -8,12 +8,12 @@ import pytest
 
 from trajgen.backends.openai import OpenAIBackend, OpenAIConfig
 from trajgen.backends.scripted import ScriptedBackend, check_chat
+from trajgen.chat import EmittedCall, Reply
 from trajgen.messages import SYSTEM_PROMPT, PlacedCall, Transcript, default_system_prompt
 from trajgen.testing.contract import AgentContract
 from trajgen.testing.drive import Drive, play
 from trajgen.testing.fakes import COUNTER_ID
 from trajgen.testing.server import calling, serve
-from trajgen.types import EmittedCall, Reply
 from trajgen_agents.llm.agent import LlmAgent
 
 SCRIPT = ["I add. >> add(3)", "add(2); submit()"]

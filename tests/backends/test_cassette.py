@@ -8,9 +8,9 @@ import pytest
 
 from trajgen.backends.cassette import CassetteBackend, CassetteConfig, CassetteMiss
 from trajgen.backends.scripted import ScriptedBackend
+from trajgen.chat import Message, Reply, Usage
 from trajgen.errors import ConfigError
 from trajgen.spaces import tool
-from trajgen.types import Message, Reply, Usage
 
 TOOLS = (tool("look", "Look.", at={"type": "string"}),)
 CHAT = [Message("system", "Act."), Message("user", "Find the cup on the table.")]

@@ -7,11 +7,11 @@ import orjson
 import pytest
 
 from trajgen.backends.openai import OpenAIBackend, OpenAIConfig, ProviderError, _retry_after_s
+from trajgen.chat import FunctionCall, Message
 from trajgen.errors import ConfigError
 from trajgen.spaces import tool
 from trajgen.strict import convert
 from trajgen.testing.server import calling, completion, cut, disconnect, drip, garbage, hang, serve, status
-from trajgen.types import FunctionCall, Message
 
 TOOLS = (tool("get", "Take a thing.", thing={"type": "string"}),)
 CHAT = [Message("system", "Act."), Message("user", "Get the cup.")]

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from trajgen.backends.notation import arguments, parse
 from trajgen.backends.scripted import ScriptedBackend, ScriptedConfig, ScriptError
+from trajgen.chat import FunctionCall, Message, Reply
 from trajgen.errors import ConfigError
 from trajgen.spaces import tool
 from trajgen.strict import convert
-from trajgen.types import FunctionCall, Message, Reply, to_json
+from trajgen.types import to_json
 
 TOOLS = (
     tool("get", "Take.", thing={"type": "string"}, n={"type": "integer"}),

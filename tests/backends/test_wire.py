@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from trajgen.backends import wire
 from trajgen.backends.wire import RequestEncoder, encode_message, read_completion
+from trajgen.chat import Message
 from trajgen.replies.native import turn_of
 from trajgen.spaces import tool
 from trajgen.testing.server import calling, completion
-from trajgen.types import Message
 
 TOOLS = (tool("look", "Look."),)
 

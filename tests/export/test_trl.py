@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from export.episodes import MOVE, call, every_kind, plain, story, told, turn
 from trajgen import registry
+from trajgen.chat import Message, Usage
 from trajgen.errors import ConfigError, StoreFault
 from trajgen.export.trl import TrlConfig, TrlExporter, TrlRow
 from trajgen.messages import episode_messages, tool_schema
 from trajgen.strict import convert
-from trajgen.types import ArrayRecord, Episode, Message, ModelCall, ObservationRecord, Tool, Usage
+from trajgen.types import ArrayRecord, Episode, ModelCall, ObservationRecord, Tool
 
 KINDS = every_kind()
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trajgen.chat import EmittedCall, Reply
 from trajgen.replies.arguments import MAX_DEPTH, _plain, _strict, parse_object
 from trajgen.replies.native import turn_of
 from trajgen.spaces import tool
-from trajgen.types import EmittedCall, Reply, Tool, to_json
+from trajgen.types import Tool, to_json
 
 GET = tool("get", "Take a thing.", thing={"type": "string"})
 TOOLS = (GET, tool("look", "Look around."))

@@ -20,9 +20,10 @@ import msgspec
 from msgspec import Struct
 
 from trajgen import registry
+from trajgen.chat import Message, Reply
 from trajgen.errors import ConfigError, UserError
 from trajgen.strict import convert, shown
-from trajgen.types import Json, Message, Reply, Tool, to_json
+from trajgen.types import Json, Tool, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -26,8 +26,9 @@ from msgspec import Meta, Struct, field
 from yarl import URL
 
 from trajgen.backends.wire import RequestEncoder, read_completion
+from trajgen.chat import Message, Reply
 from trajgen.errors import ConfigError, UserError
-from trajgen.types import Json, Message, Reply, Tool
+from trajgen.types import Json, Tool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from msgspec import Struct
 
 from trajgen.backends.notation import TypedReply, arguments, parse
+from trajgen.chat import EmittedCall, FunctionCall, Message, Reply, Usage
 from trajgen.errors import UserError
 from trajgen.strict import shown
-from trajgen.types import EmittedCall, FunctionCall, Json, Message, Reply, Tool, Usage, to_json
+from trajgen.types import Json, Tool, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

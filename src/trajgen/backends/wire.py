@@ -13,14 +13,16 @@ import msgspec
 import orjson
 from msgspec import Raw, Struct
 
+from trajgen.chat import EmittedCall, Reply, Usage
 from trajgen.messages import tool_schema
 from trajgen.replies.arguments import readable
-from trajgen.types import EmittedCall, Reply, Usage, to_json
+from trajgen.types import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from trajgen.types import Json, Message, Tool
+    from trajgen.chat import Message
+    from trajgen.types import Json, Tool
 
 _CACHE_BYTES = 16 * 2**20  # some 300 episodes of 50 KB
 _CACHED_TOOL_SETS = 256

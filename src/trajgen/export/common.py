@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from trajgen.types import Episode, Feedback, Message, ModelCall
+    from trajgen.chat import Message
+    from trajgen.types import Episode, Feedback, ModelCall
 
 ACT = "act"  # the purpose of the exchanges in which a model chose what to do
 _OPENING = 2  # system and first user message

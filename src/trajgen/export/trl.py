@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from trajgen.chat import FunctionCall, Message
     from trajgen.protocols import ExportReport
-    from trajgen.types import AgentRecord, Episode, FunctionCall, Message, ToolRecord
+    from trajgen.types import AgentRecord, Episode, ToolRecord
 
 _JSON_COLUMNS = ("messages", "tools")
 _NO_SPLIT = "train"

@@ -16,7 +16,8 @@ from trajgen.types import Call, Turn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from trajgen.types import EmittedCall, Reply, Tool
+    from trajgen.chat import EmittedCall, Reply
+    from trajgen.types import Tool
 
 CUT_OFF = frozenset({"length", "max_tokens", "model_length", "content_filter"})  # finish reasons of unfinished replies
 _SENDABLE = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what servers accept as a name when the history is sent back

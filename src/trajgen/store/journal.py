@@ -76,6 +76,11 @@ class Journal:
         os.close(self._handle)
         self._handle = -1
 
+    @property
+    def n_bytes(self) -> int:
+        """How many bytes are recorded so far."""
+        return self._size
+
     def append(self, episode: Episode) -> int:
         """Record a finished episode.
 
