@@ -104,6 +104,8 @@ def _starter(made: Prepared, job: Job, how: How) -> Callable[[_Last], JobReport]
         from trajgen import local
 
         return lambda on_update: local.run(made, job.concurrency, on_update)
+    # read by ray when it is imported: the view counts lost workers itself, in fewer words
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "A worker died or was killed while executing")
     from trajgen import distributed  # a second of imports, and an extra
 
     return lambda on_update: distributed.run(made, job.workers, job.concurrency, on_update, address=how.address)
