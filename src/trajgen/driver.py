@@ -40,7 +40,7 @@ _IN_FLIGHT = 2  # leases a seat holds at least, and times the episodes it plays 
 _MAX_UNITS = 16
 _SHORT_S = 1.0  # a lease that took less is followed by a larger one
 _LOOK_S = 0.5
-_SHOW_S = 0.2
+_SHOW_S = 0.5  # a look at the workers costs the driver about as much as a lease
 _STOP_S = 10.0
 
 
