@@ -117,6 +117,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({**BASE, "feedback": ["sucess"]}, r"feedback: expected channels of .*, found 'sucess'; did you mean 'success'\?"),
     ({**BASE, "feedback": ["human"]}, r"feedback: expected channels of"),
     ({**BASE, "workers": -1}, r"workers: expected .* >= 0"),
+    ({**BASE, "concurrency": 100_000}, r"concurrency: expected .* <= 4096, found 100000"),
     ({**BASE, "workers": "many"}, r"workers: .*found 'many'"),
     ({**BASE, "name": "../x"}, r"name: expected .*, found '\.\./x'"),
     ({**BASE, "episodes": 10}, r"episodes: only a job whose entries have `weight`"),

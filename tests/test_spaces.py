@@ -148,3 +148,21 @@ def test_a_snapshot_is_restored_many_times_and_is_no_window():
         assert env.state_digest() != before
         env.restore(saved)
         assert env.state_digest() == before
+
+
+def test_a_restored_environment_offers_the_tools_of_its_task_again():
+    class TwoKinds(CounterEnv):
+        def begin(self, options: Any) -> str:
+            goal = super().begin(options)
+            self.tools = CounterEnv.tools[: 2 + self._start % 2]
+            return goal
+
+    env = TwoKinds()
+    n_tools: dict[int, Any] = {}
+    for seed in range(20):
+        env.reset(seed=seed)
+        n_tools[len(env.action_space.tools)] = env.snapshot()  # type: ignore[attr-defined]
+    assert set(n_tools) == {2, 3}
+    for n, saved in n_tools.items():
+        env.restore(saved)
+        assert len(env.action_space.tools) == n  # type: ignore[attr-defined]

@@ -146,7 +146,7 @@ class JobTable(_Keys, frozen=True, kw_only=True):
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] = "job"
     out: str | None = None
     workers: Annotated[int, Meta(ge=0)] | Literal["auto"] = "auto"
-    concurrency: Count = 64
+    concurrency: Annotated[int, Meta(ge=1, le=4_096)] = 64
     backend: dict[str, dict[str, Json]] = field(default_factory=dict)
     episodes: Count | None = None
     entry: list[dict[str, Json]] = field(default_factory=list)
