@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
 BASE: dict[str, Any] = {"env": "CartPole-v1", "agent": "random", "seeds": "0:10"}
 MODEL = {"kind": "openai", "base_url": "http://127.0.0.1:1/v1", "model": "m"}
 LLM: dict[str, Any] = {**BASE, "agent": {"name": "llm", "backend": "b"}, "backend": {"b": MODEL}}
+
+MIX: dict[str, Any] = {"env": "CartPole-v1", "agent": "random", "episodes": 10, "entry": [{"weight": 1}]}
+NAN, INF = float("nan"), float("inf")
+
+
+def nested(depth: int) -> Any:
+    return [nested(depth - 1)] if depth else []
 
 
 def key_of(**changes: Any) -> str:
@@ -69,7 +77,6 @@ def test_weights_share_the_total_by_largest_remainder():
         {"name": "other"},
         {"seeds": "5:7"},
         {"samples": 4},
-        {"resources": {"GPU": 1.0}},
         {"backend": {"b": {**MODEL, "base_url": "http://127.0.0.1:2/v1"}}},
         {"backend": {"b": {**MODEL, "timeout_s": 7}}},
         {"feedback": ["error", "scene", "object", "success"]},
@@ -124,6 +131,33 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({**LLM, "backend": {}}, r"agent\.backend: expected the NAME of a \[backend\.NAME\] table, found 'b'"),
     ({**LLM, "backend": {"b": {"kind": "opnai"}}}, r"backend\.b\.kind: no backend 'opnai'; did you mean 'openai'\?"),
     ({**LLM, "backend": {"b": {}}}, r"backend\.b\.kind: expected the name of a backend"),
+    ({**BASE, "seeds": "1:999999999"}, r"seeds: expected at most 10,000,000 seeds, found 999,999,998 in '1:999999999'"),
+    ({**BASE, "seeds": f"0:{10**20}"}, r"seeds: expected seeds up to 2\*\*63 - 1"),
+    ({**BASE, "seeds": "0:" + "9" * 5_000}, r"seeds: expected seeds up to 2\*\*63 - 1"),
+    ({**BASE, "seeds": [10**30]}, r"seeds\[0\]: expected a whole number within 64 bits, found one of 100 bits"),
+    ({**BASE, "samples": 1_000_001}, r"samples: expected .* <= 1000000, found 1000001"),
+    ({**BASE, "trials": 10**9}, r"trials: expected .* <= 1000000, found 1000000000"),
+    ({**BASE, "samples": 10_000, "trials": 1_000}, r"seeds: expected at most 10,000,000 episodes, found 100,000,000"),
+    ({**BASE, "budget": {"step_timeout_s": 1e300}}, r"budget\.step_timeout_s: expected .* <= 10000000"),
+    ({**BASE, "budget": {"episode_timeout_s": NAN}}, r"budget\.episode_timeout_s: expected a finite number, found nan"),
+    ({**BASE, "budget": {"step_timeout_s": INF}}, r"budget\.step_timeout_s: expected a finite number, found inf"),
+    ({**BASE, "options": {"a": [{"b": -INF}]}}, r"options\.a\[0\]\.b: expected a finite number, found -inf"),
+    ({**BASE, "make_options": {"a": NAN}}, r"make_options\.a: expected a finite number, found nan"),
+    ({**BASE, "agent": {"name": "halving", "patience": INF}}, r"agent\.patience: expected a finite number, found inf"),
+    ({"entry": [{**BASE, "options": {"a": NAN}}]}, r"entry\[0\]\.options\.a: expected a finite number"),
+    ({**BASE, "options": {"a": 2**64}}, r"options\.a: expected a whole number within 64 bits"),
+    ({**BASE, "options": {"a": date(2026, 1, 1)}}, r"options\.a: expected a value that JSON has"),
+    ({**BASE, "options": {"a": "\udcff"}}, r"options\.a: expected text in Unicode"),
+    ({**BASE, "options": {"a": nested(100)}}, r"expected at most 64 tables and lists inside each other"),
+    ({**BASE, "split": []}, r"split: expected at least one of train, validation, test, found none"),
+    ({**BASE, "options": {"split": "test"}}, r"options\.split: say `split` beside `options`"),
+    ({**BASE, "resources": {"GPU": 1.0}}, r"resources: not supported yet"),
+    ({**MIX, "samples": 2}, r"entry\[0\]\.samples: an entry with `weight` takes 1, found 2"),
+    ({**MIX, "trials": 3}, r"entry\[0\]\.trials: an entry with `weight` takes 1, found 3"),
+    ({**MIX, "episodes": 10**8}, r"episodes: expected .* <= 10000000"),
+    ({**MIX, "entry": [{"weight": 1e308}]}, r"entry\[0\]\.weight: expected .* <= 1"),
+    ({**MIX, "entry": [{"weight": 5e-324}]}, r"entry\[0\]\.weight: expected .* >= 1e-09"),
+    ({**BASE, "workers": 10**9}, r"workers: expected .* <= 65536"),
     ({"entry": [BASE, BASE]}, r"entry: 10 episodes of CartPole-v1 x random are asked for twice"),
     ({"entry": [{**BASE, "envs": "x"}]}, r"entry\[0\]\.envs: unknown key; did you mean 'env'\?"),
 ]
@@ -150,6 +184,9 @@ keys = st.sampled_from(
         "feedback",
         "wrappers",
         "options",
+        "make_options",
+        "resources",
+        "episodes",
         "workers",
         "name",
         "entry",
@@ -176,6 +213,20 @@ def test_overrides_are_read_as_toml_and_bare_words_as_text():
 def test_an_override_that_goes_nowhere_is_refused(text: str):
     with pytest.raises(UserError):
         parse({**BASE, "entry": [{}]}, [text])
+
+
+def test_the_largest_entry_is_a_job():
+    job = parse({**BASE, "seeds": [0], "samples": 1_000_000, "trials": 10, "resources": {}})
+    assert (job.entries[0].samples, job.entries[0].trials) == (1_000_000, 10)
+
+
+@pytest.mark.parametrize("text", ["a = " + "9" * 5_000, "a = " + "[" * 5_000])
+def test_toml_that_python_gives_up_on_is_said_to_be_none(tmp_path: Path, text: str):
+    (tmp_path / "job.toml").write_text(text)
+    with pytest.raises(UserError, match=r"job\.toml: not TOML: "):
+        config.load(tmp_path / "job.toml")
+    with pytest.raises(UserError, match=r"options\.a|seeds"):
+        parse({**BASE, "seeds": "x"}, [f"options.{text.replace(' ', '')}"])
 
 
 def test_a_file_that_is_no_toml_or_not_there_is_named(tmp_path: Path):

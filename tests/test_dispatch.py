@@ -23,7 +23,7 @@ def units(n: int) -> list[Unit]:
 
 
 def dispatcher(n: int) -> Dispatcher:
-    return Dispatcher(units(n), lambda episode_id: episode_id.removeprefix("e"))
+    return Dispatcher(units(n), lambda episode_id: episode_id.removeprefix("e"), lambda unit: [f"e{unit.id}"])
 
 
 def report(lease: Lease, why: str | None = None, *, refused: bool = False) -> LeaseReport:
@@ -109,12 +109,28 @@ def test_a_suspect_that_played_to_its_end_alone_is_not_suspected_again_for_the_o
     assert not d.waiting_alone
 
 
-def test_a_unit_whose_workers_die_outside_any_environment_is_given_up_after_some_tries():
+def test_an_episode_whose_agent_ends_every_worker_is_found_by_playing_one_by_one_and_condemned():
     d = dispatcher(1)
     for _ in range(MAX_LOSSES):
         d.lost([taken(d).id], {})
-    assert d.finished
-    assert "outside any environment" in d.given_up["00000"]
+    for _ in range(ALONE_LIMIT):
+        alone = taken(d)
+        assert alone.alone == "e00000"
+        d.lost([alone.id], {})
+    last = taken(d)
+    assert last.alone is None
+    assert (last.condemned["e00000"].boundary, last.condemned["e00000"].type) == ("agent", "Crash")
+
+
+def test_a_suspect_whose_provider_failed_stays_a_suspect_and_its_unit_is_leased_once():
+    d = dispatcher(1)
+    d.lost([taken(d).id], {"e00000": SuspectRecord(0, 1, ())})
+    d.done(report(taken(d), why="backend: ConnectionError"))
+    again = taken(d)
+    assert again.alone == "e00000"
+    d.done(report(again))
+    assert taken(d).alone is None
+    assert d.lease("w", 1, idle=True) is None
 
 
 def test_suspects_an_earlier_process_left_behind_are_played_alone_first():

@@ -142,6 +142,21 @@ def test_an_environment_that_ends_its_worker_fails_alone(tmp_path: Path, ray_clu
     assert not list(RunDir(tmp_path).slots.iterdir())
 
 
+@pytest.mark.parametrize("does", ["kill", "block"])
+def test_an_agent_that_ends_its_worker_fails_alone(tmp_path: Path, ray_cluster: None, does: str):
+    job = {
+        "budget": {"step_timeout_s": 0.5},
+        "entry": [
+            {"env": COUNTER_ID, "agent": "oracle", "seeds": "0:20", "options": {"step_sleep_s": 0.02}},
+            {"env": COUNTER_ID, "agent": {"name": "unruly", "does": does}, "seeds": "0:1"},
+        ],
+    }
+    report = on_ray(tmp_path, job, 2)
+    assert (report.planned, report.failed, report.missing) == (21, 1, 0)
+    (failed,) = [e for e in episodes_of(tmp_path) if e.failure]
+    assert failed.agents[0].name == "unruly"
+
+
 def test_a_stopped_job_says_so_and_is_resumed_to_the_same_episodes(tmp_path: Path, ray_cluster: None):
     job = {"env": COUNTER_ID, "agent": "random", "seeds": "0:60", "options": {"step_sleep_s": 0.03, "target": 9}}
     interrupted: list[float] = []

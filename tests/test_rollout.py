@@ -160,23 +160,70 @@ def test_a_providers_failure_is_raised_and_is_no_sample():
         played({"env": COUNTER_ID, "agent": {"name": "llm", "backend": "b"}, "backend": backend}, {"backend": Down()})
 
 
-def test_an_agent_that_waits_too_long_is_stopped_at_the_episodes_deadline():
-    class Slow:
-        async def generate(self, *_: Any, **__: Any) -> Reply:
+class _Slow:
+    """A server that answers so many times and then no more."""
+
+    def __init__(self, n_answers: int) -> None:
+        self._left = n_answers
+
+    async def generate(self, *_: Any, **__: Any) -> Reply:
+        self._left -= 1
+        if self._left < 0:
             await asyncio.sleep(30)
-            raise AssertionError("unreachable")
+        return Reply("hm")
 
-        async def close(self) -> None: ...
+    async def close(self) -> None: ...
 
-    job = {
-        "env": COUNTER_ID,
-        "agent": {"name": "llm", "backend": "b"},
-        "backend": {"b": {"kind": "scripted", "replies": ["submit()"]}},
-        "budget": {"episode_timeout_s": 0.2},
-    }
-    episode = played(job, {"backend": Slow()})
+
+SLOW_JOB = {
+    "env": COUNTER_ID,
+    "agent": {"name": "llm", "backend": "b"},
+    "backend": {"b": {"kind": "scripted", "replies": ["submit()"]}},
+    "budget": {"episode_timeout_s": 0.2},
+}
+
+
+def test_an_episode_whose_model_is_slow_ends_at_its_deadline():
+    episode = played(SLOW_JOB, {"backend": _Slow(2)})
     assert episode.outcome.stop_reason == "deadline"
     assert episode.failure is None
+    assert len(episode.steps) == 2
+
+
+def test_an_episode_whose_server_never_answered_is_no_sample():
+    with pytest.raises(BackendFault, match="no answer within"):
+        played(SLOW_JOB, {"backend": _Slow(0)})
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, "text", Turn(text=3), Turn(calls=("get",)), Turn(calls=[]), Turn(by="me")], ids=str
+)  # type: ignore[arg-type]
+def test_an_agent_that_returns_no_turn_fails_its_episode_and_says_what_was_wrong(wrong: Any):
+    from trajgen.rows import checked
+
+    with pytest.raises(TypeError, match=r"act\(\)"):
+        checked(wrong)
+
+
+@pytest.mark.parametrize(
+    "error", [SystemExit(0), RuntimeError("x"), asyncio.CancelledError(), BaseException("odd")], ids=repr
+)
+def test_whatever_an_environment_raises_is_its_failure(error: BaseException):
+    from trajgen.errors import EnvFault, boundary
+
+    with pytest.raises(EnvFault), boundary("env"):
+        raise error
+
+
+def test_an_exception_that_cannot_say_what_it_is_is_attributed_all_the_same():
+    from trajgen.errors import AgentFault, boundary
+
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise ValueError("no words")
+
+    with pytest.raises(AgentFault, match="cannot be read: ValueError"), boundary("agent"):
+        raise Mute
 
 
 def test_the_task_seed_reaches_no_prompt():

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from jobs import digests_of, episodes_of, play
-from trajgen import config
+from trajgen import config, driver
 from trajgen.driver import preflight
-from trajgen.errors import ConfigError, MissingExtra, RunConflict, UnknownName
+from trajgen.errors import ConfigError, DamagedRun, MissingExtra, RunConflict, UnknownName
 from trajgen.store.layout import RunDir
 from trajgen.testing.fakes import COUNTER_ID
 
@@ -219,6 +219,33 @@ def test_an_environment_that_crashed_once_is_played_to_its_end_the_next_time(tmp
     assert all(e.failure is None for e in episodes_of(tmp_path / "run"))
 
 
+@pytest.mark.parametrize(("does", "type_"), [("sysexit", "SystemExit"), ("nothing", "TypeError")])
+def test_an_agent_that_exits_or_returns_no_turn_fails_only_its_own_episodes(tmp_path: Path, does: str, type_: str):
+    healthy = {"env": COUNTER_ID, "agent": "oracle", "seeds": "0:10"}
+    unruly = {"env": COUNTER_ID, "agent": {"name": "unruly", "does": does}, "seeds": "0:2"}
+    job = {"entry": [healthy, unruly]}
+    assert in_process(tmp_path, job).returncode == 0
+    failed = [e for e in episodes_of(tmp_path) if e.failure]
+    assert len(episodes_of(tmp_path)) == 12
+    assert {(e.agents[0].name, e.failure.boundary, e.failure.type) for e in failed if e.failure} == {
+        ("unruly", "agent", type_)
+    }
+
+
+def test_an_agent_that_waits_for_ever_is_stopped_at_the_deadline(tmp_path: Path):
+    agent = {"name": "unruly", "does": "wait"}
+    play(tmp_path, {"env": COUNTER_ID, "agent": agent, "seeds": "0:2", "budget": {"episode_timeout_s": 0.3}})
+    assert [e.outcome.stop_reason for e in episodes_of(tmp_path)] == ["deadline", "deadline"]
+
+
+def test_an_agent_that_blocks_everything_ends_the_process_and_says_so(tmp_path: Path):
+    agent = {"name": "unruly", "does": "block"}
+    job = {"env": COUNTER_ID, "agent": agent, "seeds": "0:1", "budget": {"step_timeout_s": 0.5}}
+    done = in_process(tmp_path, job)
+    assert done.returncode == 75
+    assert "an agent did not return within its time" in done.stderr
+
+
 @pytest.mark.parametrize("wait_s", [0.4, 0.8, 1.2])
 def test_a_driver_that_is_killed_loses_nothing(tmp_path: Path, wait_s: float):
     import json
@@ -276,3 +303,23 @@ def test_two_workers_that_hold_one_unit_commit_it_once(tmp_path: Path):
     play(tmp_path / "once", {"env": COUNTER_ID, "agent": "random", "seeds": "0:6"})
     assert digests_of(tmp_path / "twice") == digests_of(tmp_path / "once")
     assert not list(RunDir(tmp_path / "twice").journal.iterdir())
+
+
+def test_retrying_failed_episodes_twice_plays_them_once_a_time(tmp_path: Path):
+    job = {"env": COUNTER_ID, "agent": "oracle", "seeds": "0:4", "options": {"raise_at": 2, "target": 9}}
+    assert play(tmp_path, job).failed == 4
+    with driver.prepared(tmp_path, config.parse(job), retry_failed=True) as prepared:
+        n_units = len(prepared.plan.units)
+    with driver.prepared(tmp_path, config.parse(job), retry_failed=True) as prepared:
+        assert len(prepared.plan.units) == n_units
+    report = play(tmp_path, job)
+    assert (report.planned, report.failed, report.missing) == (4, 4, 0)
+
+
+def test_a_plan_file_that_is_gone_is_noticed_before_anything_is_lost(tmp_path: Path):
+    small = {"env": COUNTER_ID, "agent": "oracle", "seeds": "0:3"}
+    play(tmp_path, small)
+    play(tmp_path, {**small, "seeds": "0:6"})
+    (RunDir(tmp_path).plan / "00001.json").unlink()
+    with pytest.raises(DamagedRun, match="belong to no unit of the plan"):
+        play(tmp_path, small)

@@ -16,16 +16,18 @@ from msgspec import Meta, Struct, field
 from trajgen import registry
 from trajgen.errors import ConfigError, TrajgenError, nearest
 from trajgen.ids import digest
+from trajgen.limits import MAX_EPISODES, MAX_REPEATS, MAX_SECONDS, MAX_WORKERS, check_plain, check_size, read_seeds
 from trajgen.splits import SPLITS, Split
 from trajgen.strict import convert, join, shown
 from trajgen.types import DEFAULT_SHOWN, PASSIVE_CHANNELS, Channel, Json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 Count = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(gt=0)]
+Repeats = Annotated[int, Meta(ge=1, le=MAX_REPEATS)]
+Seconds = Annotated[float, Meta(gt=0, le=MAX_SECONDS)]
 DEFAULT_MAX_STEPS = 50
 
 # ------------------------------------------------------------------------------------- what it means
@@ -127,8 +129,8 @@ class _Keys(Struct, frozen=True, kw_only=True):
     options: dict[str, Json] | None = None
     split: _Names | None = None
     seeds: str | list[int] | None = None
-    samples: Count | None = None
-    trials: Count | None = None
+    samples: Repeats | None = None
+    trials: Repeats | None = None
     feedback: list[str | list[str]] | None = None
     budget: dict[str, Json] | None = None
     resources: dict[str, float] | None = None
@@ -137,7 +139,7 @@ class _Keys(Struct, frozen=True, kw_only=True):
 class EntryTable(_Keys, frozen=True, kw_only=True):
     """An `[[entry]]` as written."""
 
-    weight: Annotated[float, Meta(gt=0)] | None = None
+    weight: Annotated[float, Meta(ge=1e-9, le=1e9)] | None = None  # whose sums and shares stay finite
 
 
 class JobTable(_Keys, frozen=True, kw_only=True):
@@ -145,10 +147,10 @@ class JobTable(_Keys, frozen=True, kw_only=True):
 
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] = "job"
     out: str | None = None
-    workers: Annotated[int, Meta(ge=0)] | Literal["auto"] = "auto"
+    workers: Annotated[int, Meta(ge=0, le=MAX_WORKERS)] | Literal["auto"] = "auto"
     concurrency: Annotated[int, Meta(ge=1, le=4_096)] = 64
     backend: dict[str, dict[str, Json]] = field(default_factory=dict)
-    episodes: Count | None = None
+    episodes: Annotated[int, Meta(ge=1, le=MAX_EPISODES)] | None = None
     entry: list[dict[str, Json]] = field(default_factory=list)
 
 
@@ -172,7 +174,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Job:
         raise ConfigError(f"{path}: no such file{near}") from None
     except IsADirectoryError:
         raise ConfigError(f"{path}: expected a TOML file, found a folder") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # beside TOML's own: thousands of digits, or of brackets
         raise ConfigError(f"{path}: not TOML: {error}") from None
     return parse(data, overrides, where=f"{path.name}: ")
 
@@ -181,6 +183,7 @@ def parse(data: dict[str, Json], overrides: Sequence[str] = (), where: str = "")
     """Read a job from plain data; see `load`."""
     for text in overrides:
         data = _override(data, text)
+    check_plain(data, where)
     table = convert(data, JobTable, where)
     if not table.entry and table.env is None:
         raise ConfigError(f"{where}entry: missing; a job needs at least one [[entry]] with `env` and `agent`")
@@ -204,7 +207,7 @@ def _override(data: dict[str, Json], text: str) -> dict[str, Json]:
         raise ConfigError(f"--set {text}: expected KEY.PATH=VALUE")
     try:
         parsed = tomllib.loads(f"v = {value}")["v"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         parsed = value  # a bare word
     changed: dict[str, Json] = _put(data, path.split("."), parsed, text)
     return changed
@@ -277,9 +280,11 @@ def _expand(
             raise ConfigError(f"{join(where, key)}: missing; it must be given here or above")
     envs, agents, splits = _listed(given("env")), _listed(given("agent")), _listed(given("split"))
     shown_sets = _feedback_sets(given("feedback"), join(where, "feedback"))
-    seeds = _seeds(given("seeds"), join(where, "seeds")) if given("seeds") is not None else None
+    _refuse_misplaced(given, own.weight, where)
+    seeds = read_seeds(given("seeds"), join(where, "seeds")) if given("seeds") is not None else None
     if (seeds is None) == (own.weight is None):
         raise ConfigError(f"{join(where, 'seeds')}: give either `seeds` or `weight` (with `episodes` at the top)")
+    check_size(len(seeds or ()), given("samples") or 1, given("trials") or 1, join(where, "seeds"))
     budget = convert((top.budget or {}) | (own.budget or {}), Budget, join(where, "budget"))
     n_variants = len(envs) * len(agents) * len(splits) * len(shown_sets)
     for env_id, agent, split, channels in itertools.product(envs, agents, splits, shown_sets):
@@ -295,9 +300,23 @@ def _expand(
             seeds=seeds or (),
             samples=given("samples") or 1,
             trials=given("trials") or 1,
-            resources=given("resources") or {},
+            resources={},
         )
         yield _Variant(entry, None if own.weight is None else own.weight / n_variants)
+
+
+def _refuse_misplaced(given: Any, weight: float | None, where: str) -> None:  # `given` as in `_expand`
+    if given("split") == []:
+        raise ConfigError(f"{join(where, 'split')}: expected at least one of {', '.join(SPLITS)}, found none")
+    if "split" in (given("options") or {}):
+        raise ConfigError(f"{join(where, 'options.split')}: say `split` beside `options`, not inside")
+    if given("resources"):
+        raise ConfigError(f"{join(where, 'resources')}: not supported yet; leave it out")
+    for key in ("samples", "trials"):
+        if weight is not None and (given(key) or 1) > 1:
+            raise ConfigError(
+                f"{join(where, key)}: an entry with `weight` takes 1, found {given(key)}; give it `seeds`"
+            )
 
 
 def _entry(**parts: Any) -> Entry:  # the fields of Entry
@@ -336,20 +355,6 @@ def _feedback_sets(given: list[Any] | None, where: str) -> list[tuple[Channel, .
                 f"{where}: expected channels of {known}, found {shown(channel)}{nearest(str(channel), PASSIVE_CHANNELS)}"
             )
     return [tuple(c for c in PASSIVE_CHANNELS if c in chosen) for chosen in sets]
-
-
-def _seeds(given: str | list[int], where: str) -> tuple[int, ...]:
-    if isinstance(given, list):
-        seeds: Iterable[int] = given
-    else:
-        start, colon, stop = given.partition(":")
-        if not colon or not start.isdecimal() or not stop.isdecimal():
-            raise ConfigError(f'{where}: expected "FIRST:PAST_LAST", e.g. "0:100", or a list, found {shown(given)}')
-        seeds = range(int(start), int(stop))
-    found = tuple(dict.fromkeys(seeds))
-    if not found or min(found) < 0:
-        raise ConfigError(f"{where}: expected at least one seed, none below 0, found {shown(given)}")
-    return found
 
 
 def _weighted(variants: list[_Variant], episodes: int | None, where: str) -> tuple[Entry, ...]:

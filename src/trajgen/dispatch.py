@@ -5,7 +5,9 @@ Both drivers, the one in this process and the one on Ray, ask it for leases and 
 - a unit that comes back unfinished (its model or its disk failed) is leased again, `MAX_RETURNS` times at most;
 - when a worker dies, what it held goes back to the queue. Episodes that were inside an environment then are
   *suspects*: each is played again alone, and only a crash while alone counts. `ALONE_LIMIT` such crashes condemn it:
-  it becomes a failed row. So a crash never fails the healthy episodes beside it.
+  it becomes a failed row. So a crash never fails the healthy episodes beside it;
+- where nobody was inside an environment, an agent may have ended the worker: after `MAX_LOSSES` such losses every
+  episode of the unit is a suspect.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from trajgen.store.slots import SuspectRecord
 
 MAX_RETURNS = 3
-MAX_LOSSES = 5  # a unit whose workers die this often without a suspect is given up
+MAX_LOSSES = 2  # a unit whose workers die this often without a suspect has its episodes played one by one
 
 
 class Lease(Struct, frozen=True):
@@ -73,6 +75,7 @@ class _State(Struct):
     condemned: dict[str, Failure] = field(default_factory=dict)
     suspects: set[str] = field(default_factory=set)  # to be played alone before the unit is leased again
     known: dict[str, tuple[int, int]] = field(default_factory=dict)  # crashes already acted upon
+    lost_alone: dict[str, int] = field(default_factory=dict)  # ends of a worker while alone, outside its environment
 
 
 class Dispatcher:
@@ -81,9 +84,16 @@ class Dispatcher:
     Args:
         units: In the plan's order.
         unit_of: episode id -> unit id, asked only about suspects; None for an id of no pending unit.
+        ids_in: A unit's episode ids, asked only where a unit keeps losing its workers.
     """
 
-    def __init__(self, units: Iterable[Unit], unit_of: Callable[[str], str | None]) -> None:
+    def __init__(
+        self,
+        units: Iterable[Unit],
+        unit_of: Callable[[str], str | None],
+        ids_in: Callable[[Unit], Iterable[str]],
+    ) -> None:
+        self._ids_in = ids_in
         self._states = {u.id: _State(u) for u in units}
         self._pending = deque(self._states)
         self._alone: deque[tuple[str, str]] = deque()  # (episode id, unit id)
@@ -157,14 +167,16 @@ class Dispatcher:
                 state.suspects.discard(lease.alone)
                 self._requeue(state)
             else:
-                self._returned(state, unit.why or "no reason was given")
+                self._returned(state, unit.why or "no reason was given", lease.alone)
 
-    def _returned(self, state: _State, why: str) -> None:
+    def _returned(self, state: _State, why: str, alone: str | None) -> None:
         state.returns += 1
         self.n_returned += 1
-        state.suspects.clear()
         if state.returns >= MAX_RETURNS:
             self.given_up[state.unit.id] = why
+            self._alone = deque(item for item in self._alone if item[1] != state.unit.id)
+        elif alone is not None:
+            self._alone.append((alone, state.unit.id))
         else:
             self._requeue(state)
 
@@ -187,15 +199,32 @@ class Dispatcher:
         for lease in held:
             for unit in lease.units:
                 state = self._states[unit.id]
-                blamed = self._suspect(state, suspects)
-                if not blamed and lease.alone is None:
-                    state.losses += 1
-                if state.losses >= MAX_LOSSES:
-                    self.given_up[unit.id] = f"{MAX_LOSSES} workers ended while they played it, outside any environment"
-                elif lease.alone is not None and not blamed:
-                    self._alone.append((lease.alone, unit.id))
-                else:
-                    self._requeue(state)
+                if not self._suspect(state, suspects):
+                    self._lost_without_suspect(state, lease.alone)
+                self._requeue(state)
+
+    def _lost_without_suspect(self, state: _State, alone: str | None) -> None:
+        """Count an end of a worker that no environment caused; find out whose it was by playing one by one."""
+        if alone is None:
+            state.losses += 1
+            if state.losses >= MAX_LOSSES:
+                for episode_id in self._ids_in(state.unit):
+                    self._play_alone(state, episode_id)
+            return
+        state.lost_alone[alone] = state.lost_alone.get(alone, 0) + 1
+        if state.lost_alone[alone] >= ALONE_LIMIT:
+            said = f"the process ended outside the environment, {ALONE_LIMIT} times while this episode was alone"
+            state.condemned[alone] = Failure("agent", "Crash", said)
+            state.suspects.discard(alone)
+        else:
+            self._play_alone(state, alone)
+
+    def _play_alone(self, state: _State, episode_id: str) -> None:
+        waiting = (episode_id, state.unit.id)
+        if episode_id not in state.condemned:
+            state.suspects.add(episode_id)
+            if waiting not in self._alone:
+                self._alone.append(waiting)
 
     def begin_with(self, suspects: Mapping[str, SuspectRecord]) -> None:
         """Take in the suspects that an earlier process left behind, before anything is leased."""
@@ -218,8 +247,7 @@ class Dispatcher:
                 state.condemned[episode_id] = _sentence(record)
                 state.suspects.discard(episode_id)
             else:
-                state.suspects.add(episode_id)
-                self._alone.append((episode_id, state.unit.id))
+                self._play_alone(state, episode_id)
         return found
 
 

@@ -52,7 +52,7 @@ class RayWorker:
     def _ready(self) -> Worker:
         # made inside the actor's event loop, which runs only once a call has come
         if self._worker is None:
-            self._worker = Worker(*self._args)
+            self._worker = Worker(*self._args, driven=True)
         return self._worker
 
     async def play(self, lease: Lease) -> LeaseReport:

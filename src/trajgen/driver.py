@@ -18,14 +18,14 @@ from msgspec import Struct
 from trajgen import registry
 from trajgen.config import Entry
 from trajgen.dispatch import Dispatcher, Lease, LeaseReport
-from trajgen.errors import ConfigError, TrajgenError
+from trajgen.errors import ConfigError, DamagedRun, TrajgenError
 from trajgen.provenance import git_revision
 from trajgen.store.commits import committed, recover
 from trajgen.store.layout import RunDir
 from trajgen.store.lock import driver_lock
 from trajgen.store.plan import Plan, add_generation, open_plan
 from trajgen.store.reader import failed_ids, summary
-from trajgen.store.slots import forgive, suspects
+from trajgen.store.slots import confirm, forgive, suspects
 from trajgen.store.tally import Tally
 from trajgen.strict import convert, join
 
@@ -137,22 +137,32 @@ def prepared(path: Path, job: Job, *, allow_mixed: bool = False, retry_failed: b
     run.create()
     with driver_lock(run):
         plan = open_plan(run, job, allow_mixed=allow_mixed)
-        recover(run, plan)
+        _refuse_strays(run, recover(run, plan).strays)
         lines = summary(run)
         before = [line.tally for line in lines]
         if retry_failed:
-            again = failed_ids(run)
+            waiting = {key.episode_id for unit in plan.missing(committed(run)) for key in plan.keys(unit)}
+            again = [episode_id for episode_id in failed_ids(run) if episode_id not in waiting]
             plan = add_generation(run, plan, again)
             before = _without_failed(before)
         have = committed(run)
         pending = plan.missing(have)
         unit_of = _unit_finder(plan, pending)
-        dispatcher = Dispatcher(pending, unit_of)
+        dispatcher = Dispatcher(pending, unit_of, lambda unit: [key.episode_id for key in plan.keys(unit)])
         left = suspects(run)
         forgive(run, [e for e in left if unit_of(e) is None])
         dispatcher.begin_with(left)
         yield Prepared(
             run, plan, dispatcher, git_revision(Path.cwd()), tuple(line.planned for line in lines), tuple(before)
+        )
+
+
+def _refuse_strays(run: RunDir, strays: Sequence[str]) -> None:
+    """Shards that no unit of the plan owns mean that a file of the plan is gone; going on would lose them in silence."""
+    if strays:
+        raise DamagedRun(
+            f"{run.plan}: {len(strays)} shards ({strays[0]}.parquet is one) belong to no unit of the plan, so a file of "
+            "it is missing; restore it from a copy of the run, or move those shards and their commit records away"
         )
 
 
@@ -296,7 +306,9 @@ class _Drive:
             else:
                 lease_ids.append(other.id)
         names = await asyncio.gather(*(s.slot_name() for s in self._seats if s is not seat))
-        self._job.dispatcher.lost(lease_ids, suspects(self._job.run, live=[n for n in names if n]))
+        live = [name for name in names if name]
+        confirm(self._job.run, live)
+        self._job.dispatcher.lost(lease_ids, suspects(self._job.run, live))
         self._lost[seat.name] = asyncio.create_task(seat.revive())
 
     async def _stop_seats(self) -> None:

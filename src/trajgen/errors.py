@@ -21,6 +21,7 @@ A model's fault is no exception at all: it is feedback. An infrastructure fault 
 from __future__ import annotations
 
 import difflib
+import threading
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 if TYPE_CHECKING:
@@ -70,9 +71,12 @@ class Fault(TrajgenError):
     boundary: ClassVar[BoundaryName] = "worker"
 
     def __init__(self, type_: str, message: str) -> None:
-        super().__init__(f"{self.boundary}: {type_}: {message}")
+        super().__init__(type_, message)  # as given, so that a fault survives the way through a pickle
         self.type = type_
         self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.boundary}: {self.type}: {self.message}"
 
 
 class EnvFault(Fault):
@@ -124,7 +128,9 @@ FAULTS: dict[BoundaryName, type[Fault]] = {
 class boundary:  # noqa: N801 - used like a keyword: `with boundary("env"):`
     """Attribute whatever is raised inside to one boundary; the innermost one wins.
 
-    The only place in trajgen that catches `Exception`. A class, not a generator: it is entered on every step.
+    The only place in trajgen that catches everything. `sys.exit()` and stranger exits of a plug-in are its failures
+    too, and must not end a worker. What passes: our own errors, a real Ctrl-C, and cancellation - but not from inside
+    an environment, whose code is never awaited. A class, not a generator: it is entered on every step.
     """
 
     __slots__ = ("_fault",)
@@ -138,9 +144,21 @@ class boundary:  # noqa: N801 - used like a keyword: `with boundary("env"):`
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None or not isinstance(error, Exception) or isinstance(error, TrajgenError):
+        if error is None or isinstance(error, TrajgenError | GeneratorExit):
             return
-        raise self._fault(type(error).__name__, str(error)[:2_000]) from error
+        # by name: asyncio takes 40 ms to import, which `trajgen --help` need not pay
+        if type(error).__name__ == "CancelledError" and self._fault is not EnvFault:
+            return
+        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            return
+        raise self._fault(type(error).__name__, _said(error)) from error
+
+
+def _said(error: BaseException) -> str:
+    try:
+        return str(error)[:2_000]
+    except Exception as worse:  # noqa: BLE001 - a plug-in's exception may fail even at this
+        return f"(its message cannot be read: {type(worse).__name__})"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -16,14 +16,17 @@ import importlib
 import importlib.metadata
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
-from trajgen.errors import MissingExtra, UnknownName, nearest
+from trajgen.errors import EnvFault, MissingExtra, UnknownName, UserError, boundary, nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import gymnasium
 
     from trajgen.protocols import AgentFactory, BackendFactory, Exporter, ForeignAdapter, PlannerStrategy
 
 Group = Literal["envs", "agents", "backends", "exporters", "filters", "wrappers", "planners", "adapters", "modules"]
+_MAX_SAID = 400
 _SINGULAR = {"envs": "environment", "agents": "agent", "backends": "backend", "exporters": "exporter"}
 
 
@@ -56,10 +59,20 @@ def plug_ins(group: Group) -> dict[str, PlugIn]:
 
 
 def _import(plug_in: PlugIn, what: str) -> Any:  # whatever the entry point names
+    return _strangers(plug_in.entry_point.load, f"{what} {plug_in.name!r}", plug_in.target, plug_in)
+
+
+def _strangers(load: Callable[[], Any], what: str, module: str, plug_in: PlugIn | None) -> Any:  # whatever it names
+    """Import code that may raise anything, or end the process, and say what it did in one message."""
     try:
-        return plug_in.entry_point.load()
-    except ModuleNotFoundError as error:
-        raise MissingExtra(_install_hint(f"{what} {plug_in.name!r}", error.name or "?", plug_in)) from error
+        with boundary("env"):  # of all boundaries the one that lets nothing but a real Ctrl-C pass
+            return load()
+    except EnvFault as fault:
+        cause = fault.__cause__
+        if isinstance(cause, ModuleNotFoundError):
+            raise MissingExtra(_install_hint(what, cause.name or module, plug_in)) from cause
+        said = f"{fault.type}: {fault.message[:_MAX_SAID]}".rstrip(": ")
+        raise UserError(f"{what}: {module} cannot be imported; it raised {said}") from cause
 
 
 def _install_hint(what: str, module: str, plug_in: PlugIn | None) -> str:
@@ -134,19 +147,19 @@ def spec(env_id: str) -> gymnasium.envs.registration.EnvSpec:
     Raises:
         UnknownName: nobody registered it; the message offers the nearest id.
         MissingExtra: the package that registers it is not installed.
+        UserError: the module that registers it cannot be imported, or its name is none.
     """
     import gymnasium  # see `load`
 
     load()
     module, _, name = env_id.rpartition(":")
-    try:
-        if module:
-            importlib.import_module(module)
-        elif name not in gymnasium.registry:
-            _import_registrar(name)
-    except ModuleNotFoundError as error:
-        what = f"environment {env_id!r}"
-        raise MissingExtra(_install_hint(what, error.name or module, plug_ins("envs").get(name))) from error
+    what = f"environment {env_id!r}"
+    if env_id != name and not all(part.isidentifier() for part in module.split(".")):
+        raise UserError(f"{what}: expected 'package.module:Id-v0', found {module!r} before the ':'")
+    if module:
+        _strangers(lambda: importlib.import_module(module), what, module, plug_ins("envs").get(name))
+    elif name not in gymnasium.registry:
+        _import_registrar(name)
     if name not in gymnasium.registry:
         raise UnknownName(
             f"no environment {env_id!r}{nearest(name, gymnasium.registry) or ';'} `trajgen list envs` shows all; "
@@ -165,16 +178,15 @@ def env_type(env_id: str) -> Any:
     """Return the class of an environment, or the function that makes it; imports its module.
 
     Raises:
-        UnknownName, MissingExtra: as `spec`.
+        UnknownName, MissingExtra, UserError: as `spec`.
     """
     from gymnasium.envs.registration import load_env_creator
 
     point = spec(env_id).entry_point
-    try:
-        return load_env_creator(point) if isinstance(point, str) else point
-    except ModuleNotFoundError as error:
-        plug_in = plug_ins("envs").get(env_id.rpartition(":")[2])
-        raise MissingExtra(_install_hint(f"environment {env_id!r}", error.name or "?", plug_in)) from error
+    if not isinstance(point, str):
+        return point
+    plug_in = plug_ins("envs").get(env_id.rpartition(":")[2])
+    return _strangers(lambda: load_env_creator(point), f"environment {env_id!r}", point, plug_in)
 
 
 def make_raw(env_id: str, **make_options: Any) -> gymnasium.Env[Any, Any]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from trajgen import registry, rows
 from trajgen.config import DEFAULT_MAX_STEPS
-from trajgen.errors import AgentFault, EnvFault, boundary
+from trajgen.errors import AgentFault, BackendFault, EnvFault, WorkerFault, boundary
 from trajgen.feedback.passive import lines
 from trajgen.messages import call_id
 from trajgen.protocols import Aids, Reflects
@@ -44,16 +44,16 @@ async def rollout(spec: EpisodeSpec, stage: Stage, backends: Mapping[str, Backen
         backends: A shared backend for each role the agent names.
 
     Returns:
-        The episode; one whose environment or agent failed has `failure` set and success None.
+        The episode; one whose environment or agent failed, or made the engine fail, has `failure` set and success None.
 
     Raises:
-        Fault: the provider or the engine failed: the episode is to be played again, and is no sample.
+        Fault: the provider or the sandbox failed: the episode is to be played again, and is no sample.
         UserError: the job asks for what cannot be.
     """
     game = _Game(spec, stage, backends)
     try:
         await game.play()
-    except (EnvFault, AgentFault) as fault:
+    except (EnvFault, AgentFault, WorkerFault) as fault:
         game.log.failure = Failure(fault.boundary, fault.type, fault.message)
     finally:
         await game.close()
@@ -107,12 +107,21 @@ class _Game:
                     while self.log.stop is None:
                         await self._turn()
             except TimeoutError:
-                self.log.stop = "deadline"
+                self._late()
             if self.spec.reflect and self._opened and isinstance(self.agent, Reflects) and not self.log.success:
                 for recorder in self.recorders.values():
                     recorder.purpose = "reflect"
                 with boundary("agent"):
-                    self.log.reflection = await self.agent.reflect(self.log.outcome())
+                    lesson = await self.agent.reflect(self.log.outcome())
+                    if not isinstance(lesson, str | None):
+                        raise TypeError(f"reflect(): expected text or None, found {type(lesson).__name__}")
+                    self.log.reflection = lesson
+
+    def _late(self) -> None:
+        """The episode's time is up. Where a model's server never answered, that is no sample but its failure."""
+        if self.recorders and not any(recorder.calls for recorder in self.recorders.values()):
+            raise BackendFault("Silent", f"no answer within the episode's {self._budget.episode_timeout_s:g} s")
+        self.log.stop = "deadline"
 
     async def _begin(self) -> None:
         entry, log = self.spec.entry, self.log
@@ -144,6 +153,8 @@ class _Game:
                 memory=self.spec.memory_in,
             )
             log.prompt = getattr(self.agent, "system_prompt", None)
+            if not isinstance(log.prompt, str | None):
+                raise TypeError(f"system_prompt: expected text or None, found {type(log.prompt).__name__}")
 
     async def _turn(self) -> None:
         number = len(self.log.turns)
@@ -154,7 +165,7 @@ class _Game:
         for recorder in self.recorders.values():
             recorder.turn = number
         with boundary("agent"):
-            turn = await self.agent.act()
+            turn = rows.checked(await self.agent.act())
         await self._perform(number, turn, time.perf_counter() - started)
 
     def _used_up(self, n_turns: int) -> StopReason | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import msgspec
 from msgspec import Struct, field
@@ -13,10 +14,13 @@ from trajgen.provenance import provenance
 from trajgen.session import Begun
 from trajgen.types import (
     AgentRecord,
+    Author,
     Call,
     Episode,
     Failure,
+    Imagined,
     Observation,
+    Option,
     Outcome,
     Reset,
     Step,
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
     from trajgen.types import Feedback
 
 ROLE = "agent"
+_AUTHORS: tuple[Author, ...] = get_args(Author)
 
 
 class EpisodeSpec(Struct, frozen=True):
@@ -103,6 +108,34 @@ def arguments_of(call: Call) -> Arguments:
     if "null" in written and msgspec.json.decode(written) != call.arguments:
         return Arguments(written, f"{call.tool}: the arguments are not JSON: NaN and infinity have no place in it")
     return Arguments(written, call.problem)
+
+
+def checked(turn: object) -> Turn:
+    """Return `turn` where it is one whose every field can be stored; a struct does not check what it is made of.
+
+    Raises: TypeError: says which field is wrong; the agent's fault.
+    """
+    if not isinstance(turn, Turn):
+        raise TypeError(f"act(): expected a Turn, found {type(turn).__name__}")
+    texts = (turn.text, turn.reasoning, turn.plan, turn.label, turn.problem)
+    if not all(text is None or type(text) is str for text in texts) or turn.by not in _AUTHORS:
+        raise TypeError(f"act(): text, reasoning, plan, label and problem are text or None, by one of {_AUTHORS}")
+    if not (turn.loss_weight is None or isinstance(turn.loss_weight, int | float)):
+        raise TypeError("act(): loss_weight is a number or None")
+    if not (isinstance(turn.calls, tuple) and all(map(_is_call, turn.calls))):
+        raise TypeError("act(): calls is a tuple of Call(tool: str | None, arguments: dict, raw, problem: str | None)")
+    if turn.options or turn.imagined:
+        msgspec.convert(msgspec.to_builtins(turn.options), tuple[Option, ...])
+        msgspec.convert(msgspec.to_builtins(turn.imagined), tuple[Imagined, ...])
+    return turn
+
+
+def _is_call(call: object) -> bool:
+    return (
+        isinstance(call, Call)
+        and isinstance(call.arguments, Mapping)
+        and all(text is None or type(text) is str for text in (call.tool, call.raw, call.problem))
+    )
 
 
 def step_of(

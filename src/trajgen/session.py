@@ -6,6 +6,7 @@ the path the episode took. Knows no agent, no budget and no file.
 
 from __future__ import annotations
 
+import operator
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +14,7 @@ from trajgen.abilities import find
 from trajgen.errors import boundary
 from trajgen.feedback import passive
 from trajgen.protocols import Affordance, Digest, FeedbackSource, Oracle
+from trajgen.strict import shown
 from trajgen.types import Observation, ToolCall
 from trajgen.wrappers.making import make, replayable
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from trajgen.types import Json, Tool
 
 _REFUSED = Observation("")
+_MOST_STEPS = 2**31
 
 
 class Landing(NamedTuple):
@@ -95,7 +98,10 @@ class EnvSession:
             observation, info = self.env.reset(seed=seed, options=given)
             landing = self._land(observation, 0.0, False, False, info, started, None)  # noqa: FBT003
             self.tools = self.env.action_space.tools  # type: ignore[attr-defined] # `make` promises a ToolSpace
-            return Begun(landing, info.get("goal") or observation.text, self.tools, info.get("oracle_steps"))
+            goal = info.get("goal") or observation.text
+            if not isinstance(goal, str):
+                raise TypeError(f"info['goal']: expected text, found {shown(goal)}")
+            return Begun(landing, goal, self.tools, _count(info.get("oracle_steps")))
 
     def execute(self, call: ToolCall, problem: str | None = None) -> Landing:
         """Execute one call; one that has a problem, or does not fit a tool, changes nothing and is told why."""
@@ -122,6 +128,8 @@ class EnvSession:
         started: float,
         problem: str | None,
     ) -> Landing:
+        if not self.env.observation_space.contains(observation):
+            raise TypeError(f"expected an Observation of text, PNG bytes and arrays, found {shown(observation)}")
         success = info.get("success")
         self._success = None if success is None else bool(success)
         self._legal = info.get("legal")
@@ -130,6 +138,8 @@ class EnvSession:
         else:
             said = passive.refused(self._feedback, self._return, problem)
         digest = None if self._digest is None else self._digest.state_digest()
+        if not (digest is None or isinstance(digest, bytes)):
+            raise TypeError(f"state_digest(): expected bytes, found {shown(digest)}")
         spent = time.perf_counter() - started
         return Landing(observation, reward, terminated, truncated, self._success, said, digest, self._legal, spent)
 
@@ -154,3 +164,13 @@ class EnvSession:
         """Release the simulator."""
         with boundary("env"):
             self.env.close()
+
+
+def _count(steps: Any) -> int | None:
+    """Read `info["oracle_steps"]`, which may be one of numpy's integers."""
+    if steps is None:
+        return None
+    counted = operator.index(steps)
+    if not 0 <= counted < _MOST_STEPS:
+        raise ValueError(f"info['oracle_steps']: expected a count, found {shown(counted)}")
+    return counted

@@ -217,9 +217,13 @@ class ObservationSpace(gymnasium.Space[Observation]):
         """Say whether `x` is an observation whose parts can be stored."""
         return (
             isinstance(x, Observation)
-            and isinstance(x.text, str)
+            and type(x.text) is str  # numpy's str_ is a str, but no encoder takes it
+            and isinstance(x.images, tuple)
             and all(isinstance(image, bytes) for image in x.images)
-            and all(isinstance(name, str) and hasattr(array, "dtype") for name, array in x.arrays.items())
+            and all(
+                type(name) is str and hasattr(array, "dtype") and not array.dtype.hasobject
+                for name, array in x.arrays.items()
+            )
         )
 
     def sample(self, mask: Any = None, probability: Any = None) -> Observation:

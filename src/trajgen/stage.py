@@ -50,9 +50,13 @@ class InlineStage:
     async def run(self, function: Callable[..., T], *args: Any) -> T:
         """See `Stage`. Does not suspend."""
         self._guard.enter(self._episode_id, self._timeout_s)
+        loop = asyncio.get_running_loop()
+        # hidden, so that an environment which runs a loop of its own finds here what it finds on a thread
+        asyncio._set_running_loop(None)  # noqa: SLF001 - in asyncio's `__all__`, for exactly this
         try:
             return function(*args)
         finally:
+            asyncio._set_running_loop(loop)  # noqa: SLF001
             self._guard.leave()
 
     def close(self) -> None:

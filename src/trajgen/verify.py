@@ -1,7 +1,8 @@
 """Re-executes a stored episode and compares. Trusts nothing of the row but the task and the calls.
 
 A replay takes the path the episode took: the same `EnvSession`, fed with the stored calls. Compared at every step:
-observation, reward, ends, success, feedback and the state digest, all to the bit.
+observation, reward, ends, success, feedback and the state digest, all to the bit. What the row says of the whole
+episode (its group, its outcome, the expert's steps) is worked out anew from the replay. Knows no agent and no file.
 """
 
 from __future__ import annotations
@@ -11,22 +12,29 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
-from trajgen.errors import EnvFault
+from trajgen.errors import EnvFault, boundary
+from trajgen.ids import task_id
+from trajgen.replies.native import CUT_OFF
 from trajgen.session import EnvSession
+from trajgen.store.text import clean_text
 from trajgen.strict import shown
-from trajgen.types import ENGINE, ObservationRecord, ToolCall, as_written, stored
+from trajgen.types import ENGINE, ObservationRecord, Reset, ToolCall, as_written, stored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
+    from trajgen.feedback.passive import Said
     from trajgen.session import Begun, Landing
     from trajgen.types import Episode, Feedback, Step
+
+_ENDS_PROCESSES = frozenset({"Crash", "Hang"})  # failures whose cause would end this process too
+_LOST = "\N{REPLACEMENT CHARACTER}"  # stands where text could not be stored
 
 Status = Literal["replays", "diverges", "not_replayable", "failed"]
 
 
 class Divergence(NamedTuple):
-    """The first difference. `step` is -1 for the reset; `expected` is what is stored."""
+    """The first difference. `step` is -1 for the reset, the last one for the outcome; `expected` is what is stored."""
 
     step: int
     field: str
@@ -39,7 +47,8 @@ class Verdict(NamedTuple):
 
     Attributes:
         status: `replays`; `diverges`; `not_replayable`: the environment makes no promise; `failed`: the row is of an
-            episode that failed, whose steps up to the failure replay.
+            episode that failed, whose steps up to the failure replay, or that is not executed since it would end
+            this process.
         n_steps: Steps that were compared and equal.
         why: For `not_replayable`: who says so.
     """
@@ -52,50 +61,161 @@ class Verdict(NamedTuple):
 
 
 def verify(episode: Episode) -> Verdict:
-    """Rebuild the task, execute the stored calls again and compare step by step.
+    """Rebuild the task, execute the stored calls again and compare step by step, then the outcome.
 
     Raises:
         UserError: the environment is not installed here, or does not take the stored options.
     """
+    for found in _group_differences(episode):
+        return Verdict(episode.episode_id, "diverges", 0, found)
+    if episode.failure is not None and episode.failure.type in _ENDS_PROCESSES:
+        return Verdict(episode.episode_id, "failed", 0)
     task = episode.task
     try:
         session = EnvSession(task.env_id, task.wrappers, msgspec.json.decode(task.make_options))
     except EnvFault as fault:
         return _unless_failed(episode, Divergence(-1, "making the environment", "it can be made", str(fault)))
     try:
-        if not session.replayable:
-            return Verdict(episode.episode_id, "not_replayable", 0, why=f"{task.env_id} says it is nondeterministic")
-        return _replay(episode, session)
+        verdict = _judged(episode, session)
     finally:
-        session.close()
+        fault_at_close = _close(session)
+    return verdict if fault_at_close is None else _closed_badly(episode, verdict, fault_at_close)
 
 
-def _replay(episode: Episode, session: EnvSession) -> Verdict:
-    task = episode.task
-    n_equal = 0
+def _judged(episode: Episode, session: EnvSession) -> Verdict:
+    if not session.replayable:
+        return Verdict(
+            episode.episode_id, "not_replayable", 0, why=f"{episode.task.env_id} says it is nondeterministic"
+        )
+    for n_equal, found in _differences(episode, session):
+        return Verdict(episode.episode_id, "diverges", n_equal, found)
+    return Verdict(episode.episode_id, "failed" if episode.failure else "replays", len(episode.steps))
+
+
+def _unless_failed(episode: Episode, divergence: Divergence) -> Verdict:
+    """An environment that cannot be made again where it could not be made before is no divergence."""
+    if episode.failure is not None and not _was_reset(episode):
+        return Verdict(episode.episode_id, "failed", 0)
+    return Verdict(episode.episode_id, "diverges", 0, divergence)
+
+
+def _close(session: EnvSession) -> EnvFault | None:
     try:
-        begun = session.begin(task.seed, msgspec.json.decode(task.options), task.split)
-        if episode.tools:  # a row that failed before its reset was over has none, and nothing to compare
-            found = next(_reset_differences(episode, begun), None)
-            if found is not None:
-                return Verdict(episode.episode_id, "diverges", 0, found)
-        for number, step in enumerate(episode.steps):
-            call = ToolCall(step.tool, msgspec.json.decode(step.arguments))
-            landing = session.execute(call, _refusal(step))
-            for field, expected, seen in _step_differences(step, landing):
-                return Verdict(episode.episode_id, "diverges", number, Divergence(number, field, expected, seen))
-            n_equal += 1
+        session.close()
     except EnvFault as fault:
-        return _unless_failed(episode, Divergence(n_equal, "the environment", "it returns", str(fault)), n_equal)
-    status: Status = "failed" if episode.failure else "replays"
-    return Verdict(episode.episode_id, status, n_equal)
+        return fault
+    return None
 
 
-def _unless_failed(episode: Episode, divergence: Divergence, n_equal: int = 0) -> Verdict:
-    """An environment that fails again where it failed before is no divergence."""
-    if episode.failure is not None and n_equal >= len(episode.steps):
-        return Verdict(episode.episode_id, "failed", n_equal)
-    return Verdict(episode.episode_id, "diverges", n_equal, divergence)
+def _closed_badly(episode: Episode, verdict: Verdict, fault: EnvFault) -> Verdict:
+    """A row that says nothing of a failure, though its environment cannot be closed, was not played like this."""
+    if verdict.status != "replays":
+        return verdict
+    divergence = Divergence(len(episode.steps) - 1, "the environment", "it can be closed", str(fault))
+    return Verdict(episode.episode_id, "diverges", verdict.n_steps, divergence)
+
+
+def _was_reset(episode: Episode) -> bool:
+    """Say whether the episode got as far as its first observation: a row that did not holds nothing but its end."""
+    nothing = Reset(ObservationRecord(""))
+    empty = not (episode.tools or episode.steps or episode.turns or episode.task.goal) and episode.reset == nothing
+    early = episode.failure is not None or episode.outcome.stop_reason == "deadline"
+    return not (empty and early and episode.oracle_steps is None)
+
+
+# ------------------------------------------------------------------------------------------ the whole episode
+
+
+class _End(NamedTuple):
+    """What a replay has come to so far: what an outcome is made of."""
+
+    return_: float = 0.0
+    success: bool | None = None
+    terminated: bool = False
+    truncated: bool = False
+
+    def after(self, landing: Landing) -> _End:
+        # one addition a step, from 0.0 and in order, as it was played: other orders round differently
+        return _End(self.return_ + landing.reward, landing.success, landing.terminated, landing.truncated)
+
+
+_Found = tuple[int, Divergence]  # after how many equal steps
+
+
+def _differences(episode: Episode, session: EnvSession) -> Iterator[_Found]:
+    """Execute the episode as far as the differences are asked for; the first one is where it goes apart."""
+    number, end, task = -1, _End(), episode.task
+    try:
+        if _was_reset(episode):
+            begun = session.begin(task.seed, msgspec.json.decode(task.options), task.split)
+            yield from _at(-1, 0, _reset_differences(episode, begun))
+            end = _End(success=begun.landing.success)
+        for number, step in enumerate(episode.steps):
+            if end.terminated or end.truncated:
+                yield number, Divergence(number, "steps", "another step", "the episode had ended")
+            call = ToolCall(step.tool, msgspec.json.decode(step.arguments))
+            yield from _at(number, number, _refusal_differences(episode, step, call, session))
+            landing = session.execute(call, _refusal(step))
+            yield from _at(number, number, _step_differences(step, landing))
+            end = end.after(landing)
+    except EnvFault as fault:
+        yield max(number, 0), Divergence(number, "the environment", "it returns", str(fault))
+    n_steps = len(episode.steps)
+    yield from _at(n_steps - 1, n_steps, [*_turn_differences(episode), *_outcome_differences(episode, end)])
+
+
+_Difference = tuple[str, str, str]
+
+
+def _at(step: int, n_equal: int, differences: Iterable[_Difference]) -> Iterator[_Found]:
+    for field, expected, found in differences:
+        yield n_equal, Divergence(step, field, expected, found)
+
+
+def _group_differences(episode: Episode) -> Iterator[Divergence]:
+    task = episode.task
+    make_options, options = msgspec.json.decode(task.make_options), msgspec.json.decode(task.options)
+    group = task_id(task.env_id, task.wrappers, make_options, options, task.split, task.seed)
+    for field, expected, found in _pair("group_id", episode.group_id, group):
+        yield Divergence(-1, field, expected, found)
+
+
+def _turn_differences(episode: Episode) -> Iterator[_Difference]:
+    """Every turn left a step or a call that was not executed; only a last one that ended the episode may have none."""
+    said = [t.turn for t in episode.turns if not t.unexecuted]
+    if said and (episode.failure is not None or episode.outcome.stop_reason == "agent_stop"):
+        said = [number for number in said if number != episode.turns[-1].turn]
+    missing = sorted(set(said) - {step.turn for step in episode.steps})
+    if missing:
+        yield "steps", f"turn {missing[0]} was said", "it has no step and no call that was not executed"
+
+
+def _outcome_differences(episode: Episode, end: _End) -> Iterator[_Difference]:
+    outcome, failed = episode.outcome, episode.failure is not None
+    yield from _pair("outcome.success", outcome.success, None if failed else end.success)
+    if _bits(outcome.return_) != _bits(end.return_):
+        yield "outcome.return_", repr(outcome.return_), repr(end.return_)
+    if not _may_stop(outcome.stop_reason, end, failed=failed):
+        yield "outcome.stop_reason", shown(outcome.stop_reason, 200), _how_it_ended(end, failed=failed)
+
+
+def _may_stop(reason: str, end: _End, *, failed: bool) -> bool:
+    """Say whether a replay that came to `end` can have stopped for `reason`. The budgets themselves are not stored."""
+    if failed or reason == "failure":
+        return failed and reason == "failure"
+    if end.terminated or reason == "terminated":
+        return end.terminated and reason == "terminated"
+    return not end.truncated or reason == "max_steps"
+
+
+def _how_it_ended(end: _End, *, failed: bool) -> str:
+    if failed:
+        return "the episode failed"
+    last = "terminated" if end.terminated else "truncated" if end.truncated else "ended neither way"
+    return f"no failure, and the last step {last}"
+
+
+# ----------------------------------------------------------------------------------------------- one step
 
 
 def _refusal(step: Step) -> str | None:
@@ -103,21 +223,38 @@ def _refusal(step: Step) -> str | None:
     return next((f.text for f in step.feedback if f.channel == "error" and f.source == ENGINE), None)
 
 
-_Difference = tuple[str, str, str]
+def _refusal_differences(episode: Episode, step: Step, call: ToolCall, session: EnvSession) -> Iterator[_Difference]:
+    """A refusal is believed where the row shows a reply that was no call; else the tools must refuse it too."""
+    said = _refusal(step)
+    if said is None or _was_no_call(episode, step, said):
+        return
+    with boundary("env"):
+        problem = session.env.action_space.problem(call)  # type: ignore[attr-defined] # `make` promises a ToolSpace
+    if problem is None:
+        yield "refusal", shown(said, 200), "the call fits its tool"
+    elif _LOST not in (step.tool or ""):  # such a name was quoted as it was, which is not stored
+        yield from _pair("refusal", clean_text(said), clean_text(problem))
 
 
-def _reset_differences(episode: Episode, begun: Begun) -> Iterator[Divergence]:
+def _was_no_call(episode: Episode, step: Step, said: str) -> bool:
+    """Say whether the stored call is not what the agent wrote: malformed, cut off, or with arguments JSON cannot hold."""
+    if step.raw is not None or step.tool is None:
+        return True
+    if step.arguments == "{}" and any(c.turn == step.turn and c.finish_reason in CUT_OFF for c in episode.model_calls):
+        return True
+    unwritable = step.arguments == "{}" or "null" in step.arguments
+    return unwritable and said.startswith(f"{step.tool}: the arguments are not JSON: ")
+
+
+def _reset_differences(episode: Episode, begun: Begun) -> Iterator[_Difference]:
     reset, landing = episode.reset, begun.landing
-    tools = [(t.name, t.description, as_written(t.parameters)) for t in begun.tools]
-    pairs: list[_Difference] = [
-        *_observation_differences(reset.observation, stored(landing.observation)),
-        *_pair("tools", [(t.name, t.description, t.parameters) for t in episode.tools], tools),
-        *_pair("goal", episode.task.goal, begun.goal),
-        *_pair("feedback", _sentences(reset.feedback), [(s.channel, s.text) for s in landing.said]),
-        *_pair("state_digest", reset.state_digest, landing.digest),
-    ]
-    for field, expected, found in pairs:
-        yield Divergence(-1, field, expected, found)
+    tools = [(clean_text(t.name), clean_text(t.description), as_written(t.parameters)) for t in begun.tools]
+    yield from _observation_differences(reset.observation, stored(landing.observation))
+    yield from _pair("tools", [(t.name, t.description, t.parameters) for t in episode.tools], tools)
+    yield from _pair("goal", clean_text(episode.task.goal), clean_text(begun.goal))
+    yield from _pair("feedback", _sentences(reset.feedback), _sentences(landing.said))
+    yield from _pair("state_digest", reset.state_digest, landing.digest)
+    yield from _pair("oracle_steps", episode.oracle_steps, begun.oracle_steps)
 
 
 def _step_differences(step: Step, landing: Landing) -> Iterator[_Difference]:
@@ -126,14 +263,18 @@ def _step_differences(step: Step, landing: Landing) -> Iterator[_Difference]:
     yield from _pair("terminated", step.terminated, landing.terminated)
     yield from _pair("truncated", step.truncated, landing.truncated)
     yield from _pair("success", step.success, landing.success)
-    yield from _pair("feedback", _sentences(step.feedback), [(s.channel, s.text) for s in landing.said])
+    yield from _pair("feedback", _sentences(step.feedback), _sentences(landing.said))
     yield from _pair("state_digest", step.state_digest, landing.digest)
 
 
 def _observation_differences(expected: ObservationRecord, found: ObservationRecord) -> Iterator[_Difference]:
-    yield from _pair("observation.text", expected.text, found.text)
-    yield from _pair("observation.arrays", expected.arrays, found.arrays)
+    yield from _pair("observation.text", clean_text(expected.text), clean_text(found.text))
+    yield from _pair("observation.arrays", _arrays(expected), _arrays(found))
     yield from _pair("observation.images", expected.images, found.images)
+
+
+def _arrays(record: ObservationRecord) -> list[tuple[str, str, tuple[int, ...], bytes]]:
+    return [(clean_text(a.name), a.dtype, a.shape, a.data) for a in record.arrays]
 
 
 def _pair(field: str, expected: Any, found: Any) -> Iterator[_Difference]:
@@ -147,5 +288,6 @@ def _bits(value: float) -> tuple[float, bytes] | bytes:
     return packed if value != value else (value, packed)  # noqa: PLR0124 - only NaN differs from itself
 
 
-def _sentences(feedback: tuple[Feedback, ...]) -> list[tuple[str, str]]:
-    return [(f.channel, f.text) for f in feedback]
+def _sentences(feedback: Iterable[Feedback | Said]) -> list[tuple[str, str, str]]:
+    """Return what was said, and by whom, as it is stored; whether the agent saw it is the job's choice."""
+    return [(f.channel, clean_text(f.text), clean_text(f.source)) for f in feedback]

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 # Python looks for cycles after 700 new objects; one episode makes that many, none of them in a cycle, and a look
 # through all that is alive costs as much as some hundred turns
+_BEAT_S = 0.5
 _GC_AFTER = 10_000
 # a unit whose journal is smaller is committed from memory; a larger one, full of images, is read back when it is done
 _HELD_BYTES = 8 * 2**20
@@ -61,12 +62,14 @@ class Worker:
         name: Unique among all workers that ever wrote to this run.
         concurrency: Most episodes at once, across leases.
         git: The driver's checkout, for provenance.
+        driven: The driver is another process, which sees this one end.
     """
 
-    def __init__(self, run: RunDir, name: str, concurrency: int, git: str | None) -> None:
+    def __init__(self, run: RunDir, name: str, concurrency: int, git: str | None, *, driven: bool = False) -> None:
         registry.load()
         self._run, self.name, self._git = run, name, git
-        self._concurrency = concurrency
+        self._concurrency, self._driven = concurrency, driven
+        self._n_leases = 0
         self._plan = read_plan(run)
         self._backends: dict[str, Backend] = {}
         self._limit = asyncio.Semaphore(concurrency)
@@ -81,7 +84,8 @@ class Worker:
     def _open_slots(self, name: str, *, alone: bool) -> None:
         # one slot for the event loop's own thread and one for each thread an environment may live on
         self.slot_name = name
-        self._slots = SlotFile.create(self._run, name, alone=alone, n_slots=self._concurrency + 1)
+        n_slots = self._concurrency + 1
+        self._slots = SlotFile.create(self._run, name, alone=alone, n_slots=n_slots, driven=self._driven)
         self._watch = Watch(self._slots, _say_stuck, self._log)
         self._placement = Placement(self._watch)
 
@@ -94,6 +98,21 @@ class Worker:
 
     async def play(self, lease: Lease) -> LeaseReport:
         """Play a lease to its end and say what became of each unit. Only a fault of the engine itself is raised."""
+        self._n_leases += 1
+        if self._n_leases == 1:
+            self._beat()
+        try:
+            return await self._play(lease)
+        finally:
+            self._n_leases -= 1
+
+    def _beat(self) -> None:
+        """Show the watch that the event loop runs, for as long as there is anything to play."""
+        self._watch.beat(playing=self._n_leases > 0)
+        if self._n_leases > 0:
+            asyncio.get_running_loop().call_later(_BEAT_S, self._beat)
+
+    async def _play(self, lease: Lease) -> LeaseReport:
         if lease.alone is None:
             reports = await asyncio.gather(*(self._play_unit(unit, lease) for unit in lease.units))
         else:
@@ -136,6 +155,9 @@ class Worker:
         self._watch.allow(entry.budget.step_timeout_s)
         try:
             with boundary("store"):
+                known = known_record(self._run, unit.id)
+                if known is not None:
+                    return UnitReport(unit.id, known.tally)  # its last holder was lost before it could say so
                 done = read_journal(self._run, unit.id)
             why = await self._play_missing(unit, entry, lease, done)
             if why is not None or lease.alone is not None or self._stopping:
@@ -275,7 +297,8 @@ def _log_file(run: RunDir, name: str) -> TextIO:
 
 
 def _say_stuck(episode_id: str) -> None:
+    who = f"the environment of episode {episode_id}" if episode_id else "an agent"
     sys.stderr.write(
-        f"trajgen: the environment of episode {episode_id} did not return within its time; this process (pid "
-        f"{os.getpid()}) ends. Nothing finished is lost; `trajgen resume` plays that episode again, alone.\n"
+        f"trajgen: {who} did not return within its time; this process (pid {os.getpid()}) ends. Nothing finished is "
+        "lost; `trajgen resume` goes on, and plays suspects alone. Stack traces are in the run's logs/.\n"
     )

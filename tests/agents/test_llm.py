@@ -49,7 +49,7 @@ class TestLlmAgentWithABadModel(AgentContract):
 
     def backends(self):
         return {
-            "backend": ScriptedBackend(["no call >>", "jump(high=1)", Reply(None, error_kind="not_json")], "repeat")
+            "backend": ScriptedBackend(["no call >>", "jump(high=1)", Reply(None, error_kind="bad_message")], "repeat")
         }
 
 
@@ -77,7 +77,7 @@ BAD = [
     Reply("cut", (EmittedCall("a", "add", '{"n"'),), finish_reason="length"),
     Reply("cu", finish_reason="length"),
     Reply(None, (EmittedCall(None, None, ""),)),
-    Reply(None, error_kind="not_json"),
+    Reply(None, error_kind="bad_message"),
     Reply(None),
     "no call >>",
     "jump(height=3)",

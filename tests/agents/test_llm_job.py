@@ -38,6 +38,15 @@ def openai(server):
     return {"kind": "openai", "base_url": server.base_url, "model": "m"}
 
 
+FAULTS = [
+    status(503, retry_after_s=0),
+    status(429, retry_after_s=0),
+    cut(),
+    garbage(b"<html>"),
+    garbage(b'{"error": "x"}'),
+]
+
+
 def test_stored_episodes_read_back_as_the_messages_that_were_sent(tmp_path):
     with serve(model) as server:
         report = play(tmp_path / "run", job(openai(server)))
@@ -51,7 +60,7 @@ def test_stored_episodes_read_back_as_the_messages_that_were_sent(tmp_path):
         assert len(episode.turns) == len(ANSWERS)
 
 
-@pytest.mark.parametrize("fault", [status(503, retry_after_s=0), status(429, retry_after_s=0), cut()])
+@pytest.mark.parametrize("fault", FAULTS)
 def test_the_providers_faults_leave_no_trace_in_the_data(tmp_path, fault):
     with serve(model) as server:
         play(tmp_path / "calm", job(openai(server)))
@@ -62,16 +71,17 @@ def test_the_providers_faults_leave_no_trace_in_the_data(tmp_path, fault):
     assert digests_of(tmp_path / "stormy") == digests_of(tmp_path / "calm")
 
 
-def test_a_body_that_is_no_answer_is_feedback_and_the_episode_goes_on(tmp_path):
-    with serve(model, faults=[garbage(b"<html>")] * 4) as server:
+def test_a_malformed_message_is_feedback_and_the_episode_goes_on(tmp_path):
+    bad_message = garbage(b'{"choices": [{"message": {"tool_calls": {}}}]}')
+    with serve(model, faults=[bad_message] * 4) as server:
         play(tmp_path / "run", job(openai(server)))
     episodes = episodes_of(tmp_path / "run")
     assert all(e.failure is None and e.outcome.stop_reason == "terminated" for e in episodes)
-    bad = [(e, c.turn) for e in episodes for c in e.model_calls if c.error_kind == "not_json"]
+    bad = [(e, c.turn) for e in episodes for c in e.model_calls if c.error_kind == "bad_message"]
     assert len(bad) == 4
     for episode, turn in bad:
         (step,) = [s for s in episode.steps if s.turn == turn]
-        assert any("not_json" in f.text and f.shown for f in step.feedback)
+        assert any("bad_message" in f.text and f.shown for f in step.feedback)
 
 
 def test_a_cassette_plays_the_same_episodes_without_the_model(tmp_path):

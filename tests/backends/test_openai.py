@@ -6,8 +6,10 @@ import time
 import orjson
 import pytest
 
+from trajgen.backends import openai
 from trajgen.backends.openai import OpenAIBackend, OpenAIConfig, ProviderError, _retry_after_s
 from trajgen.chat import FunctionCall, Message
+from trajgen.config import Budget
 from trajgen.errors import ConfigError
 from trajgen.spaces import tool
 from trajgen.strict import convert
@@ -137,8 +139,9 @@ def test_a_server_that_is_not_there_says_so():
 def test_nothing_outlives_the_wall_deadline(fault):
     with serve(lambda _: "hello", faults=[fault]) as server:
         started = time.monotonic()
-        with pytest.raises(ProviderError, match=r"timeout_s = 0\.4"):
+        with pytest.raises(ProviderError, match=r"timeout_s = 0\.4") as caught:
             ask(server.base_url, timeout_s=0.4)
+        assert f"{server.base_url}/chat/completions" in str(caught.value)
         assert time.monotonic() - started < 1.5
 
 
@@ -149,37 +152,89 @@ def test_a_body_longer_than_allowed_is_not_read():
 
 
 DEEP = b"[" * 5_000 + b"]" * 5_000
-UNUSABLE = {
-    "not_json": [b"", b"<html>", b"\xff\xfe", b'{"choices": [', b'{"choices": NaN}', b'{"a": ' + b"[" * 100_000,
-                 b'{"choices": [{"message": {"content": "\\ud800"}}]}',
-                 b'{"choices": [{"message": {"content": ' + DEEP + b"}}]}"],
-    "not_a_completion": [b"[]", b"[" * 100_000, b"null", b"3", b"{}", b'{"choices": null}', b'{"choices": {}}',
-                         b'{"choices": [1]}', b'{"choices": [{}]}', b'{"error": {"message": "odd", "code": "x"}}'],
-    "no_choice": [b'{"choices": []}'],
-    "bad_message": [b'{"choices": [{"message": null}]}', b'{"choices": [{"message": "hi"}]}',
-                    b'{"choices": [{"message": {"tool_calls": {}}}]}'],
+NO_COMPLETION = {
+    "an empty body": [b"", b" \n"],
+    "a body that is no JSON": [
+        b"<html>", b"\xff\xfe", b'{"choices": [', b'{"choices": NaN}', b'{"a": ' + b"[" * 100_000,
+        b'{"choices": [{"message": {"content": ' + DEEP + b"}}]}",
+        b'{"choices": [{"message": {"content": "a"}, "logprobs": {"content": [{"logprob": -Infinity}]}}]}'],
+    "JSON that is no chat completion": [
+        b"[]", b"[" * 100_000, b"null", b"3", b"{}", b'{"choices": null}', b'{"choices": {}}', b'{"choices": [1]}',
+        b'{"choices": [{}]}', b'{"error": "x"}', b'{"error": {"message": "odd", "code": "x"}}',
+        b'{"error": {"message": "full", "code": "503"}}', b'{"error": {"message": "full", "code": 503}}',
+        b'{"error": {"message": "slow down: too many tokens", "code": "429"}}', b'{"detail": "oops"}',
+        b'{"error": ' + b"[" * 400 + b"]" * 400 + b"}"],
+    "an empty list of choices": [b'{"choices": []}', b'{"choices": [], "error": {"code": 500}}'],
+    "a choice whose message is no object": [
+        b'{"choices": [{"message": null}]}', b'{"choices": [{"message": "hi"}]}'],
 }  # fmt: skip
+BROKEN = [(what, body) for what, bodies in NO_COMPLETION.items() for body in bodies]
 
 
-def test_a_200_without_a_usable_body_is_a_reply_that_says_its_kind():
-    cases = [(kind, body) for kind, bodies in UNUSABLE.items() for body in bodies]
-    with serve(lambda _: "never", faults=[garbage(body) for _, body in cases]) as server:
-        for kind, body in cases:
-            assert ask(server.base_url).error_kind == kind, body[:60]
+def test_a_200_without_a_completion_is_tried_again_and_leaves_no_trace(monkeypatch):
+    monkeypatch.setattr(openai, "_FIRST_WAIT_S", 0.001)
+    with serve(lambda _: "hello", faults=[f for _, body in BROKEN for f in (garbage(body), None)]) as server:
+        for what, body in BROKEN:
+            reply = ask(server.base_url, max_retries=1)
+            assert (reply.text, reply.error_kind) == ("hello", None), (what, body[:60])
+        assert server.n_requests == 2 * len(BROKEN)
 
 
-def test_a_gateways_error_inside_a_200_is_the_providers_fault():
-    body = orjson.dumps({"error": {"code": 502, "message": "upstream"}})
-    with serve(lambda _: "hello", faults=[garbage(body)]) as server:
-        assert ask(server.base_url).text == "hello"
-    with serve(lambda _: "hello", faults=[garbage(body)]) as server, pytest.raises(ProviderError, match="upstream"):
-        ask(server.base_url, max_retries=0)
+def test_a_server_that_never_answers_with_a_completion_is_the_providers_failure(monkeypatch):
+    monkeypatch.setattr(openai, "_FIRST_WAIT_S", 0.001)
+    with serve(lambda _: "never", faults=[garbage(body) for _, body in BROKEN for _ in range(3)]) as server:
+        for n, (what, body) in enumerate(BROKEN, 1):
+            with pytest.raises(ProviderError, match=f"found HTTP 200 with {what}") as caught:
+                ask(server.base_url, max_retries=2)
+            assert server.base_url in str(caught.value)
+            assert caught.value.may_pass, body[:60]
+            assert server.n_requests == 3 * n
+
+
+def test_what_came_is_quoted_short_and_without_the_key(monkeypatch):
+    monkeypatch.setenv("MY_KEY", "secret-of-mine")
+    page = b"<html>" + b"x" * 190 + b"secret-of-mine" + b"y" * 5_000
+    with serve(lambda _: "never", faults=[garbage(page)]) as server, pytest.raises(ProviderError) as caught:
+        ask(server.base_url, max_retries=0, api_key_env="MY_KEY")
+    said = str(caught.value)
+    assert "<html>" + "x" * 190 + "***y;" in said
+    assert "secret" not in said
+
+
+def test_a_gateways_refusal_inside_a_200_is_not_tried_again():
+    body = orjson.dumps({"error": {"code": "402", "message": "no credit"}})
+    with (
+        serve(lambda _: "hello", faults=[garbage(body)]) as server,
+        pytest.raises(ProviderError, match="no credit") as e,
+    ):
+        ask(server.base_url)
+    assert (e.value.status, server.n_requests) == (402, 1)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"choices": [{"message": {"tool_calls": {}}}]}',
+        b'{"choices": [{"message": {"tool_calls": "x"}}]}',
+        b'{"choices": [{"message": {"content": "\\ud800"}}]}',
+    ],
+)
+def test_a_message_that_is_malformed_is_a_reply_as_the_model_may_have_caused_it(body):
+    with serve(lambda _: "never", faults=[garbage(body)]) as server:
+        assert ask(server.base_url).error_kind == "bad_message"
+        assert server.n_requests == 1
+
+
+def test_a_silent_server_shows_before_an_episodes_default_time_is_up():
+    assert OpenAIConfig("http://h", "m").timeout_s == 60 < Budget().episode_timeout_s
 
 
 def test_a_prompt_that_is_too_long_ends_the_episode_not_the_job():
     said = "This model's maximum context length is 1024 tokens"
-    with serve(lambda _: "hello", faults=[status(400, said)]) as server:
-        assert ask(server.base_url).error_kind == "context"
+    inside = [orjson.dumps({"error": {"message": said, "code": c}}) for c in (400, "400", "context_length_exceeded")]
+    with serve(lambda _: "hello", faults=[status(400, said), *map(garbage, inside)]) as server:
+        for _ in range(4):
+            assert ask(server.base_url).error_kind == "context"
 
 
 def test_redirects_are_not_followed():

@@ -1,11 +1,12 @@
-"""Encoding is cached without changing a byte; reading is total."""
+"""Encoding is cached without changing a byte; any bytes are read, or refused as the server's failure."""
 
 import orjson
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trajgen.backends import wire
-from trajgen.backends.wire import RequestEncoder, encode_message, read_completion
+from trajgen.backends.wire import NotACompletion, RequestEncoder, encode_message, read_completion
 from trajgen.chat import Message
 from trajgen.replies.native import turn_of
 from trajgen.spaces import tool
@@ -96,16 +97,27 @@ def _damaged(value, path, new):
 
 @settings(max_examples=1_000, deadline=None)
 @given(st.lists(st.integers(0, 20), max_size=8), _json, st.integers(0, 400), st.booleans())
-def test_no_answer_raises_and_every_reading_becomes_a_turn(path, new, at, truncate):
+def test_every_answer_becomes_a_turn_or_is_the_servers_failure(path, new, at, truncate):
     whole = completion(calling("look", "{}", "text"), prompt_token_ids=[1])
     whole["choices"][0]["logprobs"] = {"content": [{"logprob": -1.0}]}
     data = orjson.dumps(_damaged(whole, path, new))
-    reply = read_completion(data[:at] if truncate else data)
+    try:
+        reply = read_completion(data[:at] if truncate else data)
+    except NotACompletion:
+        return
     turn = turn_of(reply, TOOLS)
     assert (reply.error_kind is None) == (turn.problem is None) or reply.finish_reason == "length"
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=200))
-def test_no_bytes_raise(data):
-    assert read_completion(data).error_kind is not None
+def test_bytes_that_are_no_answer_are_the_servers_failure(data):
+    with pytest.raises(NotACompletion):
+        read_completion(data)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(st.sampled_from(_FIELDS), _json, max_size=4))
+def test_whatever_is_inside_a_message_object_is_no_failure_of_the_server(message):
+    kind = read_completion(orjson.dumps({"choices": [{"message": message}]})).error_kind
+    assert kind is None or (kind == "bad_message" and not isinstance(message["tool_calls"], list))

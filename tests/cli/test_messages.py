@@ -13,6 +13,12 @@ FILES = {
     "type.toml": 'env = "CartPole-v1"\nagent = "random"\nseeds = "0:5"\nsamples = "ten"\n',
     "good.toml": 'env = "CartPole-v1"\nagent = "random"\nseeds = "0:2"\nworkers = 0\n',
 }
+MODULES = {
+    "odd_syntax.py": "def (",
+    "odd_raise.py": "1 / 0",
+    "odd_exit.py": "import sys\nsys.exit(0)",
+    "odd_target.py": "import gymnasium\ngymnasium.register('Odd-v0', entry_point='odd_target:Gone')",
+}
 
 WRONG = {
     "run typo.toml": ["typo.toml: bugdet: unknown key", "did you mean 'budget'?"],
@@ -40,6 +46,19 @@ WRONG = {
     "run --env trajgen/Toolbox-v0 --agent random --options depth=99": ["options.depth", "found 99"],
     "run --env trajgen/Toolbox-v0 --agent random --options depth": ["--options depth: expected KEY=VALUE"],
     f"{CARTPOLE} -n x": ["-n", '"x"', "trajgen run --help"],
+    "run --env ..:x --agent random": ["environment '..:x'", "expected 'package.module:Id-v0', found '..'"],
+    "run --env :x --agent random": ["expected 'package.module:Id-v0', found ''"],
+    "run --env a:b:x --agent random": ["expected 'package.module:Id-v0', found 'a:b'"],
+    "run --env odd_syntax:X-v0 --agent random": ["odd_syntax cannot be imported; it raised SyntaxError"],
+    "run --env odd_raise:X-v0 --agent random": ["odd_raise cannot be imported; it raised ZeroDivisionError: division"],
+    "run --env odd_exit:X-v0 --agent random": ["odd_exit cannot be imported; it raised SystemExit: 0"],
+    "run --env odd_target:Odd-v0 --agent random": ["'odd_target:Odd-v0'", "raised AttributeError"],
+    f"{CARTPOLE} -n 99999999999999999999": ["-n: expected at most 10,000,000, found 99,999,999,999"],
+    f"{CARTPOLE} --seeds 1:999999999": ["seeds: expected at most 10,000,000 seeds, found 999,999,998"],
+    f"{CARTPOLE} --workers 99999999999999999999": ["--workers: expected at most 65,536, found '99999"],
+    f"{CARTPOLE} --options a=inf": ["options.a: expected a finite number, found inf"],
+    f"{CARTPOLE} --options split=test": ["options.split: say `split` beside `options`"],
+    f"{CARTPOLE} --set budget.step_timeout_s=inf": ["budget.step_timeout_s: expected a finite number"],
     f"{CARTPOLE} -n 0": ["-n: expected a whole number from 1, found 0"],
     f"{CARTPOLE} -n 5 --seeds 0:5": ["--seeds: -n is given too"],
     f"{CARTPOLE} --seeds 5": ['seeds: expected "FIRST:PAST_LAST"', "found '5'"],
@@ -74,8 +93,9 @@ WRONG = {
 
 
 @pytest.mark.parametrize("words", WRONG)
-def test_a_mistake_is_answered_with_what_was_expected_and_what_to_type(cli, tmp_path, small_run, words):
-    for name, text in FILES.items():
+def test_a_mistake_is_answered_with_what_was_expected_and_what_to_type(cli, tmp_path, small_run, words, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, text in (FILES | MODULES).items():
         (tmp_path / name).write_text(text)
     (tmp_path / "RUN").symlink_to(small_run)
     said = cli(*words.split())

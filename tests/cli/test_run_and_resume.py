@@ -122,6 +122,30 @@ def test_json_is_one_document_with_everything_in_it(cli):
 # ------------------------------------------------------------------------------------- again
 
 
+NOISY = """
+import gymnasium
+from gymnasium.envs.classic_control import CartPoleEnv
+print("hello from the import")
+class Noisy(CartPoleEnv):
+    def step(self, action):
+        print("hello from a step")
+        return super().step(action)
+gymnasium.register("Noisy-v0", entry_point="noisy:Noisy")
+"""
+
+
+def test_what_an_environment_prints_goes_to_stderr_and_leaves_the_document_whole(tmp_path):
+    (tmp_path / "noisy.py").write_text(NOISY)
+    words = ("--env", "noisy:Noisy-v0", "--agent", "random", "-n", 2, "--out", "run", "--json")
+    said = finished(spawn("run", *words, cwd=tmp_path))
+    assert said.code == 0, said.err
+    assert said.json["committed"] == 2
+    assert "hello from the import" in said.err
+    assert "hello from a step" in said.err
+    verified = finished(spawn("verify", "run", "--json", cwd=tmp_path))
+    assert verified.json["checked"] == 2
+
+
 def test_running_again_plays_nothing_and_says_so(cli):
     words = ("run", "--env", "CartPole-v1", "--agent", "random", "-n", 3)
     cli(*words)

@@ -74,6 +74,48 @@ def test_a_divergent_run_names_the_first_step_that_differs_and_exits_1(cli, drif
     assert first["divergence"]["field"] == "observation.text"
 
 
+class HalfEnv(ToolEnv):
+    """Says half a character; seed 1 fails before its reset is over, seed 2 when it is closed."""
+
+    tools = (tool("look", "Look."),)
+
+    def reset(self, *, seed=None, options=None):
+        self._seed = seed
+        if seed == 1:
+            raise OSError("no window")
+        return super().reset(seed=seed, options=options)
+
+    def begin(self, options):
+        self._looked = False
+        return "Look \ud83d."
+
+    def act(self, call):
+        self._looked = True
+        return Acted("You see \ud83d.", terminated=True)
+
+    def solved(self):
+        return self._looked
+
+    def state(self):
+        return self._looked
+
+    def close(self):
+        if self._seed == 2:
+            raise OSError("the window cannot be closed")
+
+
+def test_rows_of_an_environment_that_fails_at_either_end_are_told_apart_from_divergent_ones(cli):
+    gymnasium.register("cli-test/Half-v0", entry_point=HalfEnv)
+    try:
+        cli("run", "--env", "cli-test/Half-v0", "--agent", "random", "-n", 3, "--out", "half")
+        said = cli("verify", "half", "--json")
+    finally:
+        del gymnasium.registry["cli-test/Half-v0"]
+    assert said.code == 0, said.json
+    counts = said.json["counts"]
+    assert (counts["replays"], counts["failed"], counts["diverges"]) == (1, 2, 0)
+
+
 # ------------------------------------------------------------------------------------- export
 
 

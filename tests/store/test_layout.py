@@ -68,7 +68,25 @@ def test_temps_of_the_dead_are_removed_and_those_of_the_living_stay(tmp_path, mo
     assert durable_write(tmp_path / "y", b"whole")  # it is alive while the others are cleared away
     assert removed == [1]
     assert {p.name for p in tmp_path.iterdir()} == {"notes.tmp", "y"}
-    assert layout.names(tmp_path) == ["notes.tmp", "y"]
+
+
+def test_only_names_a_run_can_have_are_read(tmp_path):
+    run = RunDir(tmp_path)
+    run.create()
+    own = {
+        run.plan: "00000.json",
+        run.commits: "00000.json",
+        run.shards: "00000.parquet",
+        run.journal: "00000.lease-1",
+        run.slots: "lease-1",
+    }
+    stray = [".nfs0001", ".DS_Store", "00000.json~", "00000.json.swp", "Thumbs.db", "00001 (copy).json"]
+    for folder, name in own.items():
+        for word in [name, f"{name}.{'0' * 32}.tmp", *stray]:
+            (folder / word).write_bytes(b"")
+        (folder / "00009.json").mkdir()
+        assert layout.names(folder) == [name]
+    assert layout.names(tmp_path / "none" / "plan") == []
 
 
 def test_a_second_driver_is_refused_and_told_the_first_one_s_pid(tmp_path):

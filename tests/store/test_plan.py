@@ -8,6 +8,7 @@ from trajgen.config import BackendChoice
 from trajgen.errors import ConfigError, DamagedRun, RunConflict, UnknownName
 from trajgen.ids import digest, episode_id, task_id
 from trajgen.store import plan as plans
+from trajgen.store.commits import Recovery, committed, recover
 from trajgen.store.layout import RunDir
 from trajgen.store.plan import Plan, add_generation, cut, ids_of, open_plan, read_plan
 
@@ -162,6 +163,39 @@ def test_another_version_is_refused_unless_mixing_is_allowed(run, monkeypatch):
 def test_a_seed_that_parquet_cannot_hold_is_refused_by_its_path(run):
     with pytest.raises(ConfigError, match=r"entry\[0\]\.seeds: expected seeds up to 2\*\*63 - 1"):
         open_plan(run, job(entry([2**63])), allow_mixed=False)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "line"),
+    [
+        (1, 1.0, "entry[0].options.x: 1 -> 1.0"),
+        (True, 1, "entry[0].options.x: True -> 1"),
+        (0.0, -0.0, "entry[0].options.x: 0.0 -> -0.0"),
+        ([1], [1.0], "entry[0].options.x: [1] -> [1.0]"),
+        ("a" * 99 + "b", "a" * 99 + "c", "aab'... -> ..."),
+    ],
+)
+def test_values_that_python_calls_equal_or_that_differ_late_are_told_apart(before, now, line):
+    from trajgen.store.differences import differences
+
+    def with_x(x):
+        return msgspec.structs.replace(entry(), options={"x": x}, id=digest("set", x))
+
+    assert digest(before) != digest(now)
+    (found,) = differences([with_x(before)], [with_x(now)])
+    assert line in found
+    assert differences([with_x(before)], [with_x(before)]) == []
+
+
+def test_what_file_systems_and_editors_leave_in_a_run_is_ignored(run):
+    before = open_plan(run, job(), allow_mixed=False)
+    for folder in (run.plan, run.commits):
+        for name in (".nfs0001", ".DS_Store", "00000.json~"):
+            (folder / name).write_bytes(b"no document")
+    (run.journal / "00000.lease").mkdir()
+    assert open_plan(run, job(), allow_mixed=False) == before
+    assert recover(run, before) == Recovery((), (), 0, ())
+    assert committed(run) == {}
 
 
 def test_a_place_where_no_folder_can_be_made_is_named(tmp_path):

@@ -3,11 +3,15 @@
 Straight on aiohttp, since the `openai` package costs some 30 times the CPU of an exchange. Who is to blame for what:
 
     429, 408, 5xx, a broken connection   retried with growing waits, then `ProviderError`
+    200 without a message object         likewise: HTML, nothing, an empty list of choices, an error in the body;
+                                         where that error names an HTTP status, it counts as that status
     another 4xx, a redirect              `ProviderError` at once, with the server's words and what to check
     a prompt that is too long            a `Reply` with error_kind "context": the episode's fault, not the server's
-    200 with a body that is no answer    a `Reply` with another error_kind
+    200 with a message that is malformed a `Reply` with error_kind "bad_message": the model may have caused it
+    200 with more bytes than are read    a `Reply` with error_kind "too_large", likewise
 
-The wall deadline holds for one whole exchange, waits and retries included, so a body that drips cannot outlive it.
+The wall deadline holds for one whole exchange, waits and retries included, so a body that drips cannot outlive it;
+past it comes a `ProviderError` as well. Its default is shorter than an episode's, so that a silent server shows as such.
 Knows no episode and no agent.
 """
 
@@ -15,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 import zlib
 from email.utils import parsedate_to_datetime
@@ -25,7 +30,7 @@ import orjson
 from msgspec import Meta, Struct, field
 from yarl import URL
 
-from trajgen.backends.wire import RequestEncoder, read_completion
+from trajgen.backends.wire import NotACompletion, RequestEncoder, read_completion
 from trajgen.chat import Message, Reply
 from trajgen.errors import ConfigError, UserError
 from trajgen.types import Json, Tool
@@ -50,8 +55,10 @@ _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 8.0
 _ERROR_BYTES = 64 * 1024
 _ERROR_CHARS = 500
+_BODY_CHARS = 200  # of a 200 that is no answer; often a page of HTML
 _OK = 200
 _TOO_LONG = ("context_length_exceeded", "maximum context length", "context size", "context window", "too many tokens")
+_TOO_LONG_STATUSES = frozenset({400, 413, 422})
 _RETRIED = frozenset({408, 425, 429})
 _SETTINGS = frozenset({401, 403, 404})  # wrong for every request alike
 _CHECK = {
@@ -80,7 +87,7 @@ class OpenAIConfig(Struct, frozen=True):
     model: str
     sampling: dict[str, Json] = field(default_factory=dict)
     api_key_env: str | None = None
-    timeout_s: Seconds = 120.0
+    timeout_s: Seconds = 60.0
     max_retries: Natural = 4
     max_body_bytes: Count = 32 * 2**20
     max_connections: Count = 256
@@ -93,10 +100,10 @@ class OpenAIConfig(Struct, frozen=True):
 
 
 class ProviderError(Exception):
-    """The server did not answer, or refused.
+    """The server did not answer, or answered nothing of use, or refused.
 
     Attributes:
-        status: HTTP status; None where no whole answer came.
+        status: HTTP status, or the one that an error inside a 200 names; None where there is neither.
         retry_after_s: How long the server asked to wait, where it did.
     """
 
@@ -146,7 +153,7 @@ class OpenAIBackend:
         """See `trajgen.protocols.Backend`.
 
         Raises:
-            ProviderError: no answer within `timeout_s` and `max_retries`, or the server refused.
+            ProviderError: no chat completion within `timeout_s` and `max_retries`, or the server refused.
         """
         body = self._encoder.body(messages, tools, seed=seed, sampling=sampling, constraint=constraint)
         async with self._slots:
@@ -193,10 +200,10 @@ class OpenAIBackend:
                 raise  # our own deadline; TimeoutError is an OSError
             what = str(error) or type(error).__name__
             raise ProviderError(f"{self._url}: {what}; is the server up, and `base_url` right?") from error
-        reply = read_completion(answer)
-        if reply.error_kind == "not_a_completion":
-            self._raise_error_inside(answer)
-        return reply
+        try:
+            return read_completion(answer)
+        except NotACompletion as problem:
+            return self._not_a_completion(answer, problem)
 
     def _open(self) -> aiohttp.ClientSession:
         """Open the session; inside a running loop, as aiohttp wants it."""
@@ -229,7 +236,7 @@ class OpenAIBackend:
         """Raise what the server's refusal means; a prompt that is too long is a reply."""
         status = response.status
         said = self._without_key(_message_in(await _start_of(response)))
-        if status in {400, 413, 422} and any(words in said for words in _TOO_LONG):
+        if status in _TOO_LONG_STATUSES and any(words in said for words in _TOO_LONG):
             return Reply(None, raw=said, error_kind="context")
         if response.headers.get("Location"):
             check = f"it redirects to {response.headers['Location'][:200]}: check `base_url`"
@@ -247,12 +254,18 @@ class OpenAIBackend:
             return "the server wants a key: set `api_key_env` to the name of the environment variable that holds it"
         return f"check the key in the environment variable {name}"
 
-    def _raise_error_inside(self, body: bytes) -> None:
-        """Raise the error that some gateways put into a body with status 200, where it names an HTTP status."""
-        error = _error_in(body)
-        code = error.get("code") if isinstance(error, dict) else None
-        if isinstance(code, int) and 400 <= code < 600:  # noqa: PLR2004 - HTTP's own
-            raise ProviderError(f"{self._url}: error {code}: {self._without_key(_message_in(body))}", code)
+    def _not_a_completion(self, body: bytes, problem: NotACompletion) -> Reply:
+        """Raise the failure that a 200 hides; a prompt that is too long is a reply here too."""
+        status = _status_in(body)
+        said = self._without_key(_message_in(body))
+        if status in _TOO_LONG_STATUSES and any(words in said for words in _TOO_LONG):
+            return Reply(None, raw=said, error_kind="context")
+        inside = "" if status is None else f", error {status}"
+        found = f": {said[:_BODY_CHARS]}" if said else ""
+        raise ProviderError(
+            f"{self._url}: expected a chat completion, found HTTP 200 with {problem}{inside}{found}; check `base_url`",
+            status,
+        ) from problem
 
     def _without_key(self, said: str) -> str:
         """Some servers quote the key they refuse; it must not reach a log or a record."""
@@ -286,12 +299,29 @@ def _error_in(body: bytes) -> Any:  # whatever the server wrote
     return (data.get("error") or data.get("detail") or data) if isinstance(data, dict) else None
 
 
+def _status_in(body: bytes) -> int | None:
+    """Return the HTTP status that some gateways put into a body with status 200; as a number or as text.
+
+    `context_length_exceeded`, OpenAI's word for a prompt that is too long, stands for the 400 it comes with.
+    """
+    error = _error_in(body)
+    code = str(error.get("code")) if isinstance(error, dict) else ""
+    if code == "context_length_exceeded":
+        return 400
+    return int(code) if re.fullmatch("[45][0-9][0-9]", code) else None
+
+
 def _message_in(body: bytes) -> str:
     error = _error_in(body)
     message = error.get("message", error) if isinstance(error, dict) else error
     if message is None:
         return body.decode("utf-8", "replace").strip()
-    return message if isinstance(message, str) else orjson.dumps(message).decode()
+    if isinstance(message, str):
+        return message
+    try:
+        return orjson.dumps(message).decode()
+    except orjson.JSONEncodeError:  # nested deeper than it writes, though not than it reads
+        return body.decode("utf-8", "replace").strip()
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:

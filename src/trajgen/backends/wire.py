@@ -1,12 +1,13 @@
 """Chat completions on the wire: messages, tools and sampling -> bytes of a request; bytes of an answer -> `Reply`.
 
 The bytes of a message never change, so each is encoded once and joined from then on (a 23 KB history costs 2 us
-instead of 20). Reading is total: an answer that is no chat completion is a `Reply` with `error_kind`, never an
-exception. Field names beyond OpenAI's are vLLM's: `prompt_token_ids`, `token_ids`, `reasoning`. Knows no socket.
+instead of 20). An answer without a message object is `NotACompletion`, the server's failure; one whose message is
+malformed is a `Reply` with `error_kind`, as the model may have caused it. Nothing else is raised. Field names beyond OpenAI's are vLLM's: `prompt_token_ids`, `token_ids`, `reasoning`. Knows no socket.
 """
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -171,27 +172,39 @@ _completion = msgspec.json.Decoder(_Completion)
 _message = msgspec.json.Decoder(_Message)
 
 
-def read_completion(body: bytes) -> Reply:
-    """Read the answer to one request; one that is no chat completion has `error_kind` set and the body in `raw`.
+class NotACompletion(Exception):
+    """The server answered something without a message of the model's; says what was found instead."""
 
-    Kinds: `not_json`, `not_a_completion`, `no_choice`, `bad_message`.
+
+def read_completion(body: bytes) -> Reply:
+    """Read the answer to one request.
+
+    A message object that cannot be used gives `error_kind` "bad_message" and the body in `raw`.
+
+    Raises:
+        NotACompletion: no JSON, no list of choices, an empty one, or a first choice without a message object.
     """
     try:
         completion = _completion.decode(body)
-    except msgspec.ValidationError:
-        return _unreadable("not_a_completion", body)
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        return _unreadable("not_json", body)
+    except msgspec.ValidationError as error:
+        raise NotACompletion("JSON that is no chat completion") from error
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        if _has_message(body):
+            return _bad_message(body)
+        raise NotACompletion("a body that is no JSON" if body.strip() else "an empty body") from error
     if not completion.choices:
-        return _unreadable("no_choice", body)
+        raise NotACompletion("an empty list of choices")
     choice = completion.choices[0]
+    given = bytes(choice.message)
+    if not given.startswith(b"{"):
+        raise NotACompletion("a choice whose message is no object")
     try:
-        raw = bytes(choice.message).decode()
+        raw = given.decode()
         message = _message.decode(raw)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return _unreadable("bad_message", body)
+        return _bad_message(body)
     if not (message.tool_calls is None or isinstance(message.tool_calls, list)):
-        return _unreadable("bad_message", body)
+        return _bad_message(body)
     return Reply(
         text=_text(message.content) or _str(message.refusal),
         calls=tuple(map(_emitted, message.tool_calls or ())),
@@ -206,8 +219,21 @@ def read_completion(body: bytes) -> Reply:
     )
 
 
-def _unreadable(kind: str, body: bytes) -> Reply:
-    return Reply(None, raw=body[:10_000].decode("utf-8", "replace"), error_kind=kind)
+def _bad_message(body: bytes) -> Reply:
+    return Reply(None, raw=body[:10_000].decode("utf-8", "replace"), error_kind="bad_message")
+
+
+def _has_message(body: bytes) -> bool:
+    """Whether a message object can be found where msgspec finds no JSON: a model can write half of a surrogate pair."""
+    try:
+        data = json.loads(body, parse_constant=_refuse)
+        return isinstance(data["choices"][0]["message"], dict)
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return False
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(constant)  # NaN or Infinity outside of a text: written by the server, not by the model
 
 
 def _text(content: Any) -> str | None:

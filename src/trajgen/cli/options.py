@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from trajgen.errors import ConfigError, nearest
+from trajgen.limits import MAX_WORKERS
+from trajgen.strict import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from trajgen.types import Json
+
+_MAX_DIGITS = 9
 
 RunArg = Annotated[str, Parameter(name="RUN", help="A run's folder, or its name in runs/.")]
 AsJson = Annotated[
@@ -59,6 +63,8 @@ def read_workers(text: str) -> int | None:
         raise ConfigError(
             f"--workers: expected 'auto' or a whole number from 0, found {text!r}{nearest(text, ['auto'])}"
         )
+    if len(text) > _MAX_DIGITS or int(text) > MAX_WORKERS:
+        raise ConfigError(f"--workers: expected at most {MAX_WORKERS:,}, found {shown(text)}")
     return int(text)
 
 
@@ -75,6 +81,6 @@ def read_settings(flag: str, texts: Iterable[str]) -> dict[str, Json]:
             raise ConfigError(f"{flag} {text}: expected KEY=VALUE")
         try:
             found[key] = tomllib.loads(f"v = {value}")["v"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):  # beside TOML's own: thousands of digits, or of brackets
             found[key] = value
     return found

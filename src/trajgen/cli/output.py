@@ -6,6 +6,7 @@ around. Whatever is printed goes through `inert` or is JSON in ASCII.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
@@ -15,7 +16,7 @@ import shutil
 import sys
 import unicodedata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from cyclopts import CycloptsError
@@ -31,6 +32,11 @@ def prepare() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def kept_clean() -> contextlib.redirect_stdout[TextIO]:
+    """Keep stdout for results while environments and agents run here: what they print goes to stderr."""
+    return contextlib.redirect_stdout(sys.stderr)
 
 
 def flush() -> None:

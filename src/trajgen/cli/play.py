@@ -76,10 +76,12 @@ def play(path: Path, job: Job, how: How) -> int:
     Raises:
         UserError: before anything is played.
     """
-    preflight(job)
+    with output.kept_clean():
+        preflight(job)  # which imports the environments
     with prepared(path, job, allow_mixed=how.allow_mixed, retry_failed=how.retry_failed) as made:
         try:
-            played = _drive(made, job, how)
+            with output.kept_clean():
+                played = _drive(made, job, how)
         except KeyboardInterrupt:  # while Ray started, or a second one: what is journaled is safe all the same
             output.tell(f"stopped; go on with: {_resume(path)}")
             return INTERRUPTED

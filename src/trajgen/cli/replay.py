@@ -44,7 +44,8 @@ def verify(
     found = reader.open_run(run)
     if n is not None and (n < 1 or episode is not None):
         raise ConfigError(f"-n: expected a whole number from 1, and no EPISODE beside it, found {n}")
-    verdicts = _replay(found, n) if episode is None else [replayed(reader.find_episode(found, episode))]
+    with output.kept_clean():
+        verdicts = _replay(found, n) if episode is None else [replayed(reader.find_episode(found, episode))]
     if as_json:
         output.say_json(_document(found, verdicts))
     else:

@@ -13,6 +13,7 @@ from trajgen.cli.play import How, play
 from trajgen.config import Job
 from trajgen.errors import ConfigError
 from trajgen.ids import digest
+from trajgen.limits import MAX_EPISODES
 from trajgen.store.layout import RunDir
 from trajgen.types import Json
 
@@ -79,6 +80,8 @@ def _check_count(episodes: int | None, seeds: str | None) -> None:
         raise ConfigError("--seeds: -n is given too; expected one of them, since -n 100 means --seeds 0:100")
     if episodes is not None and episodes < 1:
         raise ConfigError(f"-n: expected a whole number from 1, found {episodes}")
+    if episodes is not None and episodes > MAX_EPISODES:
+        raise ConfigError(f"-n: expected at most {MAX_EPISODES:,}, found {episodes:,}")
 
 
 def _no_ad_hoc(job: str, given: list[str]) -> None:

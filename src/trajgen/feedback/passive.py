@@ -31,6 +31,8 @@ def describe(source: FeedbackSource | None, reward_so_far: float) -> list[Said]:
     for channel in PASSIVE_CHANNELS:
         text = None if source is None else source.describe(channel)
         if text is not None:
+            if not isinstance(text, str):
+                raise TypeError(f"describe({channel!r}): expected text or None, found {type(text).__name__}")
             said.append(Said(channel, text, "env"))
         elif channel == "progress":
             said.append(Said(channel, f"reward so far: {reward_so_far:.6g}", ENGINE))

@@ -11,6 +11,7 @@ import msgspec
 
 from trajgen.errors import TrajgenError
 from trajgen.strict import shown
+from trajgen.types import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from trajgen.config import BackendChoice, Entry
     from trajgen.types import Json
 
+_SHOWN_BEFORE = 30
 _NOT_CONTENT = ("key", "id", "resources", "seeds", "samples")
 
 
@@ -85,14 +87,22 @@ def _model(choice: BackendChoice) -> Json:
 
 
 def _values(where: str, before: Json, now: Json) -> Iterator[str]:
-    if before == now:
+    if to_json(before) == to_json(now):  # as ids are made: for Python 1 == 1.0 == True, and 0.0 == -0.0
         return
     if isinstance(before, dict) and isinstance(now, dict):
         for key in dict.fromkeys([*before, *now]):
             yield from _values(f"{where}.{key}", before.get(key), now.get(key))
     else:
-        yield f"{where}: {_shown(before)} -> {_shown(now)}"
+        yield f"{where}: {' -> '.join(_shown(before, now))}"
 
 
-def _shown(value: Json) -> str:
-    return "nothing" if value is None else shown(value)
+def _shown(before: Json, now: Json) -> tuple[str, str]:
+    """Quote both, cut short; where they are alike so far, from a little before the first difference."""
+    texts = ["nothing" if value is None else repr(value) for value in (before, now)]
+    short = tuple("nothing" if value is None else shown(value) for value in (before, now))
+    if short[0] != short[1]:
+        return short[0], short[1]
+    same = next((i for i, (a, b) in enumerate(zip(*texts, strict=False)) if a != b), 0)
+    start = max(same - _SHOWN_BEFORE, 0)
+    cut = [text[start : start + 2 * _SHOWN_BEFORE] for text in texts]
+    return f"...{cut[0]}...", f"...{cut[1]}..."

@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 
 _LEASE = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _TEMP = re.compile(r"\.[0-9a-f]{32}\.tmp")
+_NAMES = {
+    "plan": re.compile(r"\d{5,}\.json"),
+    "journal": re.compile(r"\d{5,}\.[A-Za-z0-9_-]{1,80}"),
+    "shards": re.compile(r"\d{5,}\.parquet"),
+    "commits": re.compile(r"\d{5,}\.json"),
+    "slots": _LEASE,
+}
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 _FOLDERS = ("plan", "journal", "shards", "commits", "slots", "logs")
 
@@ -128,9 +135,14 @@ def checked_lease(lease: str) -> str:
 
 
 def names(folder: Path) -> list[str]:
-    """Return the sorted names in a folder, temporary files left out; a missing folder is empty."""
+    """Return the sorted names of a run's own files in one of its folders; a missing folder is empty.
+
+    Temporary files are left out, and so is whatever file systems, desktops and editors leave lying about.
+    """
+    own = _NAMES[folder.name]
     try:
-        return sorted(path.name for path in folder.iterdir() if not _TEMP.search(path.name))
+        with os.scandir(folder) as found:
+            return sorted(file.name for file in found if own.fullmatch(file.name) and file.is_file())
     except FileNotFoundError:
         return []
 

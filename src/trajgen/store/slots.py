@@ -5,7 +5,10 @@ kernel, so it survives the process. After a crash only the episodes in the slots
 again alone, and only a crash while alone counts towards `ALONE_LIMIT`: counting every lost attempt would fail healthy
 neighbours of a crashing one.
 
-File: 8 bytes magic, 1 byte alone (`1` or `0`), padding to 64; then per slot 32 bytes id, 16 bytes cause, padding to 64.
+A crash that took the driver along (its own kill, a power cut) says nothing about the episode: under a driver in another
+process a crash while alone counts only once that driver has seen it, see `confirm`.
+
+File: 8 bytes magic, 1 byte alone (`1`, `2` until the driver has seen it, or `0`), padding to 64; then per slot 32 bytes id, 16 bytes cause, padding to 64.
 """
 
 from __future__ import annotations
@@ -76,12 +79,13 @@ class SlotFile:
         self._slots = tuple(Slot(map_, _CELL * (i + 1)) for i in range(n_slots))
 
     @classmethod
-    def create(cls, run: RunDir, lease: str, *, alone: bool, n_slots: int) -> Self:
+    def create(cls, run: RunDir, lease: str, *, alone: bool, n_slots: int, driven: bool = False) -> Self:
         """Make and map the file.
 
         Args:
             lease: Never used before: 1 to 80 letters, digits, `_` or `-`.
             alone: The worker plays one suspect and nothing else.
+            driven: The driver is another process, which will `confirm` a crash.
 
         Raises:
             StoreFault: the lease is used twice, or the disk failed.
@@ -95,7 +99,7 @@ class SlotFile:
                 map_ = mmap.mmap(handle, size)
             finally:
                 os.close(handle)
-        map_[0 : len(_MAGIC) + 1] = _MAGIC + (b"1" if alone else b"0")
+        map_[0 : len(_MAGIC) + 1] = _MAGIC + (b"0" if not alone else b"2" if driven else b"1")
         return cls(path, map_, n_slots)
 
     def slot(self, i: int) -> Slot:
@@ -155,6 +159,18 @@ def suspects(run: RunDir, live: Collection[str] = ()) -> dict[str, SuspectRecord
             causes = (*before.causes, mark.cause) if mark.cause else before.causes
             found[mark.episode_id] = SuspectRecord(before.alone_crashes + alone, before.seen + 1, causes)
     return found
+
+
+def confirm(run: RunDir, live: Collection[str] = ()) -> None:
+    """Make crashes while alone count: the driver lives and saw their workers die. `live` as in `suspects`."""
+    with boundary("store"):
+        for path, data in _dead_files(run, live):
+            if data[len(_MAGIC) : len(_MAGIC) + 1] == b"2":
+                handle = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+                try:
+                    os.pwrite(handle, b"1", len(_MAGIC))
+                finally:
+                    os.close(handle)
 
 
 def forgive(run: RunDir, episode_ids: Collection[str], live: Collection[str] = ()) -> None:
