@@ -87,6 +87,7 @@ class Worker:
         n_slots = self._concurrency + 1
         self._slots = SlotFile.create(self._run, name, alone=alone, n_slots=n_slots, driven=self._driven)
         self._watch = Watch(self._slots, _say_stuck, self._log)
+        self._watch.beat(playing=self._n_leases > 0)
         self._placement = Placement(self._watch)
 
     def _close_slots(self) -> None:

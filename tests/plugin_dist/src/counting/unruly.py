@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from msgspec import Struct
 
-from trajgen.types import Turn
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from trajgen.protocols import Aids, Backend
-    from trajgen.types import Need
+    from trajgen.types import Need, Turn
 
 
 class UnrulyConfig(Struct, frozen=True):
@@ -45,7 +43,7 @@ class UnrulyAgent:
         if self._does == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         elif self._does == "block":
-            time.sleep(3_600)
+            time.sleep(3_600)  # noqa: ASYNC251 - holds the event loop, on purpose
         elif self._does == "sysexit":
             sys.exit(0)
         elif self._does == "wait":
