@@ -134,6 +134,8 @@ def prepared(path: Path, job: Job, *, allow_mixed: bool = False, retry_failed: b
         DamagedRun: a file of the run does not match its checksum.
     """
     run = RunDir(path)
+    if path.is_dir() and any(path.iterdir()) and not run.plan.is_dir():
+        raise ConfigError(f"out: {path} is a folder with other things in it; give the run one of its own: --out FOLDER")
     run.create()
     with driver_lock(run):
         plan = open_plan(run, job, allow_mixed=allow_mixed)

@@ -143,7 +143,7 @@ def names(folder: Path) -> list[str]:
     try:
         with os.scandir(folder) as found:
             return sorted(file.name for file in found if own.fullmatch(file.name) and file.is_file())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 
