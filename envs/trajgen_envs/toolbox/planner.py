@@ -30,6 +30,12 @@ _SAY_PLAN = (
     "Let me break it down into {n} parts. The first is {next}.",
     "Step by step: {n} parts, and I start from {next}.",
 )
+_SAY_ONE = (
+    "There is one thing to find: {next}.",
+    "A single call should do; I look for {next}.",
+    "I need {next}, and then I can answer.",
+    "This asks for {next} and nothing else.",
+)
 _SAY_NEXT = (
     "That gave {last}. Now I need {next}.",
     "So it is {last}. Next comes {next}.",
@@ -114,7 +120,8 @@ class ToolboxPlanner:
     def _thought(self) -> str:
         said = self._retry_text()
         if said is None:
-            ways = {"begin": _SAY_PLAN, "reword": _SAY_OTHER}.get(self._event, _SAY_NEXT)
+            plan = _SAY_PLAN if len(self._parts) > 1 else _SAY_ONE
+            ways = {"begin": plan, "reword": _SAY_OTHER}.get(self._event, _SAY_NEXT)
             said = self._pick(ways)
         last = self._found[-1] if self._found else ""
         return said.format(n=len(self._parts), next=self._title(), last=last)
