@@ -70,6 +70,7 @@ class Worker:
         self._run, self.name, self._git = run, name, git
         self._concurrency, self._driven = concurrency, driven
         self._n_leases = 0
+        self._next_beat: asyncio.TimerHandle | None = None
         self._plan = read_plan(run)
         self._backends: dict[str, Backend] = {}
         self._limit = asyncio.Semaphore(concurrency)
@@ -106,12 +107,15 @@ class Worker:
             return await self._play(lease)
         finally:
             self._n_leases -= 1
+            self._beat()
 
     def _beat(self) -> None:
         """Show the watch that the event loop runs, for as long as there is anything to play."""
         self._watch.beat(playing=self._n_leases > 0)
-        if self._n_leases > 0:
-            asyncio.get_running_loop().call_later(_BEAT_S, self._beat)
+        if self._next_beat is not None:
+            self._next_beat.cancel()  # one chain of beats, however often leases come and go
+        later = asyncio.get_running_loop().call_later
+        self._next_beat = later(_BEAT_S, self._beat) if self._n_leases > 0 else None
 
     async def _play(self, lease: Lease) -> LeaseReport:
         if lease.alone is None:
