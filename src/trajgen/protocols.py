@@ -1,7 +1,7 @@
 """The seams: what a plug-in may be. Nothing here is implemented here.
 
 An environment is a plain `gymnasium.Env[Observation, ToolCall]`; the small protocols `Oracle`, `Snapshot`,
-`FeedbackSource`, `Affordance` and `Digest` are abilities it may have beside that, found with `trajgen.abilities.find`.
+`FeedbackSource`, `Affordance`, `Digest` and `Filmed` are abilities it may have beside that, found with `trajgen.abilities.find`.
 All of them run on the environment's own thread.
 """
 
@@ -10,11 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    import numpy as np
     from msgspec import Struct
     from numpy.random import Generator
+    from numpy.typing import NDArray
 
     from trajgen.chat import Message, Reply
     from trajgen.types import (
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
         Episode,
         Feedback,
         Json,
+        Line,
         Need,
         Observation,
         Outcome,
@@ -61,8 +64,12 @@ class Snapshot(Protocol):
 class FeedbackSource(Protocol):
     """Sentences about the last step and the present state."""
 
-    def describe(self, channel: Channel) -> str | None:
-        """Return the sentence of one passive channel, or None. Draws no random number, changes no state."""
+    def describe(self, channel: Channel) -> str | Sequence[Line] | None:
+        """Return what one channel says: a sentence, or several lines each with its source; None or no lines for nothing.
+
+        An active channel (`types.ACTIVE_CHANNELS`) has lines only after the step that asked. Draws no random number,
+        changes no state.
+        """
         ...
 
 
@@ -81,6 +88,25 @@ class Digest(Protocol):
 
     def state_digest(self) -> bytes:
         """Return 16 bytes."""
+        ...
+
+
+@runtime_checkable
+class Filmed(Protocol):
+    """Frames of the simulation while calls are executed."""
+
+    def film(
+        self,
+        sink: Callable[[NDArray[np.uint8]], None] | None,
+        *,
+        fps: float = 15.0,
+        width: int = 640,
+        height: int = 480,
+    ) -> None:
+        """Hand frames to `sink` during every later call and reset; None stops. Changes nothing of what the calls do.
+
+        A frame has shape (height, width, 3), in RGB; there are `fps` of them a simulated second.
+        """
         ...
 
 
@@ -154,6 +180,9 @@ class AgentFactory(Protocol):
         config: Struct of the keys an agent table may have beside `name`, `version` and backends.
         backends: Names of the roles of backends it must be given, e.g. `("backend",)`.
         prompts: Every fixed text it puts before a model; part of every episode id.
+
+    It may also have `reads_feedback: ClassVar[bool] = False`, which promises that no line of feedback ever changes what
+    it does or says, so that exporters may show others. Without it, it counts as an agent that reads.
     """
 
     version: ClassVar[str]

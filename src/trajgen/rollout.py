@@ -16,7 +16,7 @@ import numpy as np
 from trajgen import registry, rows
 from trajgen.config import DEFAULT_MAX_STEPS
 from trajgen.errors import AgentFault, BackendFault, EnvFault, WorkerFault, boundary
-from trajgen.feedback.passive import lines
+from trajgen.feedback.telling import lines
 from trajgen.messages import call_id
 from trajgen.protocols import Aids, Reflects
 from trajgen.recording import RecordingBackend

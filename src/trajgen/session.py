@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trajgen.abilities import find
 from trajgen.errors import boundary
-from trajgen.feedback import passive
+from trajgen.feedback import telling
 from trajgen.protocols import Affordance, Digest, FeedbackSource, Oracle
 from trajgen.strict import shown
 from trajgen.types import Observation, ToolCall
@@ -21,7 +21,7 @@ from trajgen.wrappers.making import make, replayable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from trajgen.feedback.passive import Said
+    from trajgen.feedback.telling import Said
     from trajgen.types import Json, Tool
 
 _REFUSED = Observation("")
@@ -134,9 +134,9 @@ class EnvSession:
         self._success = None if success is None else bool(success)
         self._legal = info.get("legal")
         if problem is None:
-            said = passive.describe(self._feedback, self._return)
+            said = telling.describe(self._feedback, self._return)
         else:
-            said = passive.refused(self._feedback, self._return, problem)
+            said = telling.refused(self._feedback, self._return, problem)
         digest = None if self._digest is None else self._digest.state_digest()
         if not (digest is None or isinstance(digest, bytes)):
             raise TypeError(f"state_digest(): expected bytes, found {shown(digest)}")
@@ -158,7 +158,10 @@ class EnvSession:
         with boundary("env"):
             if self._affordance is None:
                 raise LookupError("this environment has no affordance")
-            return self._affordance.can(call)
+            can = float(self._affordance.can(call))
+            if not 0.0 <= can <= 1.0:
+                raise ValueError(f"can({call}): expected a probability in [0, 1], found {can!r}")
+            return can
 
     def close(self) -> None:
         """Release the simulator."""

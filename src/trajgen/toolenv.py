@@ -17,7 +17,7 @@ from trajgen import splits
 from trajgen.ids import DIGEST_BYTES
 from trajgen.spaces import ObservationSpace, ToolSpace
 from trajgen.strict import convert
-from trajgen.types import Channel, Json, Observation, Tool, ToolCall, to_json
+from trajgen.types import Channel, Json, Line, Observation, Tool, ToolCall, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,12 +46,14 @@ class ToolEnv(gymnasium.Env[Observation, ToolCall]):
 
     Attributes:
         options_type: Struct of the reset options it takes, beside `split`.
+        refusal: Observation text of a refused call. An environment made for ablations says the same for every call.
         tools: What can be called; a class attribute, or set in `begin` where it differs from task to task.
         oracle_steps: Least number of calls, where `begin` knows it.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - gymnasium's declaration
     options_type: ClassVar[type[Struct]] = NoOptions
+    refusal: ClassVar[str] = "The call was not executed."
     tools: Sequence[Tool] = ()
     oracle_steps: int | None = None
 
@@ -79,6 +81,13 @@ class ToolEnv(gymnasium.Env[Observation, ToolCall]):
         """Return the full state as JSON data: start, goal and all that has changed since."""
         raise NotImplementedError
 
+    def task_key(self) -> Json:
+        """Return, as JSON data, what decides the split of the task `begin` drew; by default all of `state()`.
+
+        It holds what makes this task, start and goal, and nothing that only says how hard the execution is.
+        """
+        return self.state()
+
     # ---- gymnasium
 
     def reset(
@@ -90,7 +99,7 @@ class ToolEnv(gymnasium.Env[Observation, ToolCall]):
         split = given.pop("split", None)
         chosen = convert(given, self.options_type, "options")
         self._problem = self._worked = None
-        goal = splits.draw(split, lambda: self.begin(chosen), self.state)
+        goal = splits.draw(split, lambda: self.begin(chosen), self.task_key)
         self._offer_tools()
         return Observation(goal), self._info() | {"oracle_steps": self.oracle_steps}
 
@@ -112,15 +121,15 @@ class ToolEnv(gymnasium.Env[Observation, ToolCall]):
                     self._info(),
                 )
         self._worked = "failed"
-        return Observation("The call was not executed."), 0.0, False, False, self._info()
+        return Observation(self.refusal), 0.0, False, False, self._info()
 
     def _info(self) -> dict[str, Any]:
         return {"success": self.solved()}
 
     # ---- abilities
 
-    def describe(self, channel: Channel) -> str | None:
-        """Return the sentence of a passive channel; subclasses add `object` and `scene`."""
+    def describe(self, channel: Channel) -> str | Sequence[Line] | None:
+        """Return what a channel says: here `success` and `error`; subclasses add the others."""
         if channel == "error":
             return self._problem
         if channel == "success":

@@ -20,6 +20,7 @@ SCHEMA_VERSION = 1
 Json = Any  # what json.loads can return
 Channel = Literal["success", "object", "scene", "progress", "error", "human", "simulation", "reflection"]
 PASSIVE_CHANNELS: tuple[Channel, ...] = ("success", "object", "scene", "progress", "error")
+ACTIVE_CHANNELS: tuple[Channel, ...] = ("human", "simulation")  # answers to a tool that asked; always shown
 DEFAULT_SHOWN: tuple[Channel, ...] = ("success", "object", "scene", "error")
 Author = Literal["agent", "oracle", "perturbed"]
 StopReason = Literal["terminated", "max_steps", "max_turns", "deadline", "context", "agent_stop", "failure"]
@@ -86,6 +87,17 @@ class ToolCall(Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.tool}({', '.join(f'{k}={to_json(v)}' for k, v in self.arguments.items())})"
+
+
+class Line(Struct, frozen=True):
+    """One sentence of feedback as an environment gives it.
+
+    Attributes:
+        source: The predicate and the bodies it came from, e.g. `in(red block, green bowl)`; never `engine`.
+    """
+
+    text: str
+    source: str = "env"
 
 
 class Tool(Struct, frozen=True):
@@ -188,7 +200,7 @@ class Feedback(Struct, frozen=True):
 
     Attributes:
         shown: Whether the agent saw it, or it was only recorded.
-        source: What the line came from: `env`, `engine`, or a predicate's name.
+        source: What the line came from: `env`, `engine`, or a predicate and its bodies (see `Line`).
     """
 
     channel: Channel

@@ -23,7 +23,7 @@ from trajgen.types import ENGINE, ObservationRecord, Reset, ToolCall, as_written
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from trajgen.feedback.passive import Said
+    from trajgen.feedback.telling import Said
     from trajgen.session import Begun, Landing
     from trajgen.types import Episode, Feedback, Step
 
@@ -68,7 +68,7 @@ def verify(episode: Episode) -> Verdict:
     """
     for found in _group_differences(episode):
         return Verdict(episode.episode_id, "diverges", 0, found)
-    if episode.failure is not None and episode.failure.type in _ENDS_PROCESSES:
+    if ends_process(episode):
         return Verdict(episode.episode_id, "failed", 0)
     task = episode.task
     try:
@@ -94,7 +94,7 @@ def _judged(episode: Episode, session: EnvSession) -> Verdict:
 
 def _unless_failed(episode: Episode, divergence: Divergence) -> Verdict:
     """An environment that cannot be made again where it could not be made before is no divergence."""
-    if episode.failure is not None and not _was_reset(episode):
+    if episode.failure is not None and not was_reset(episode):
         return Verdict(episode.episode_id, "failed", 0)
     return Verdict(episode.episode_id, "diverges", 0, divergence)
 
@@ -115,7 +115,12 @@ def _closed_badly(episode: Episode, verdict: Verdict, fault: EnvFault) -> Verdic
     return Verdict(episode.episode_id, "diverges", verdict.n_steps, divergence)
 
 
-def _was_reset(episode: Episode) -> bool:
+def ends_process(episode: Episode) -> bool:
+    """Say whether what the episode failed of would end this process too, were it executed again."""
+    return episode.failure is not None and episode.failure.type in _ENDS_PROCESSES
+
+
+def was_reset(episode: Episode) -> bool:
     """Say whether the episode got as far as its first observation: a row that did not holds nothing but its end."""
     nothing = Reset(ObservationRecord(""))
     empty = not (episode.tools or episode.steps or episode.turns or episode.task.goal) and episode.reset == nothing
@@ -139,37 +144,63 @@ class _End(NamedTuple):
         return _End(self.return_ + landing.reward, landing.success, landing.terminated, landing.truncated)
 
 
+class Moment(NamedTuple):
+    """A point of a re-execution: before the reset (`step` -1) or a stored call, or after it.
+
+    Attributes:
+        landing: What the execution brought; None before it, and where the environment raised.
+        differences: What is not as it is stored, in the order it is compared.
+        fault: What the environment raised; the last moment then.
+    """
+
+    step: int
+    landing: Landing | None = None
+    differences: tuple[Divergence, ...] = ()
+    fault: EnvFault | None = None
+
+
+def executed(episode: Episode, session: EnvSession) -> Iterator[Moment]:
+    """Execute the reset and the stored calls again, one by one, as far as moments are asked for.
+
+    An episode that ended before its reset was over has none.
+    """
+    number, over, task = -1, False, episode.task
+    try:
+        if was_reset(episode):
+            yield Moment(-1)
+            begun = session.begin(task.seed, msgspec.json.decode(task.options), task.split)
+            yield Moment(-1, begun.landing, _at(-1, _reset_differences(episode, begun)))
+        for number, step in enumerate(episode.steps):
+            call = ToolCall(step.tool, msgspec.json.decode(step.arguments))
+            early = [("steps", "another step", "the episode had ended")] * over
+            yield Moment(number, None, _at(number, [*early, *_refusal_differences(episode, step, call, session)]))
+            landing = session.execute(call, _refusal(step))
+            yield Moment(number, landing, _at(number, _step_differences(step, landing)))
+            over = over or landing.terminated or landing.truncated
+    except EnvFault as fault:
+        yield Moment(number, None, _at(number, [("the environment", "it returns", str(fault))]), fault)
+
+
 _Found = tuple[int, Divergence]  # after how many equal steps
 
 
 def _differences(episode: Episode, session: EnvSession) -> Iterator[_Found]:
     """Execute the episode as far as the differences are asked for; the first one is where it goes apart."""
-    number, end, task = -1, _End(), episode.task
-    try:
-        if _was_reset(episode):
-            begun = session.begin(task.seed, msgspec.json.decode(task.options), task.split)
-            yield from _at(-1, 0, _reset_differences(episode, begun))
-            end = _End(success=begun.landing.success)
-        for number, step in enumerate(episode.steps):
-            if end.terminated or end.truncated:
-                yield number, Divergence(number, "steps", "another step", "the episode had ended")
-            call = ToolCall(step.tool, msgspec.json.decode(step.arguments))
-            yield from _at(number, number, _refusal_differences(episode, step, call, session))
-            landing = session.execute(call, _refusal(step))
-            yield from _at(number, number, _step_differences(step, landing))
-            end = end.after(landing)
-    except EnvFault as fault:
-        yield max(number, 0), Divergence(number, "the environment", "it returns", str(fault))
-    n_steps = len(episode.steps)
-    yield from _at(n_steps - 1, n_steps, [*_turn_differences(episode), *_outcome_differences(episode, end)])
+    end, n_steps = _End(), len(episode.steps)
+    for moment in executed(episode, session):
+        for found in moment.differences:
+            yield max(moment.step, 0), found
+        if moment.landing is not None:
+            end = _End(success=moment.landing.success) if moment.step < 0 else end.after(moment.landing)
+    for found in _at(n_steps - 1, [*_turn_differences(episode), *_outcome_differences(episode, end)]):
+        yield n_steps, found
 
 
 _Difference = tuple[str, str, str]
 
 
-def _at(step: int, n_equal: int, differences: Iterable[_Difference]) -> Iterator[_Found]:
-    for field, expected, found in differences:
-        yield n_equal, Divergence(step, field, expected, found)
+def _at(step: int, differences: Iterable[_Difference]) -> tuple[Divergence, ...]:
+    return tuple(Divergence(step, *difference) for difference in differences)
 
 
 def _group_differences(episode: Episode) -> Iterator[Divergence]:

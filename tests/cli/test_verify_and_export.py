@@ -5,6 +5,7 @@ from __future__ import annotations
 import gymnasium
 import pytest
 
+from cli.calling import finished, spawn
 from trajgen import ToolEnv, tool
 from trajgen.cli.replay import _spread
 from trajgen.toolenv import Acted
@@ -166,3 +167,87 @@ def test_a_forged_mark_does_not_reach_out_of_its_folder(cli, small_run, tmp_path
     mark.write_text(mark.read_text().replace('"files":[', '"files":["../precious.txt",'))
     cli(*words)
     assert (tmp_path / "precious.txt").exists()
+
+
+@pytest.fixture(scope="module")
+def told_run(tmp_path_factory):
+    """A run of an agent that reads no feedback and of one that does, shown the same."""
+    folder = tmp_path_factory.mktemp("told")
+    job = folder / "told.toml"
+    job.write_text(
+        """
+        out = "%s"
+        workers = 0
+        feedback = ["success", "error"]
+        [[entry]]
+        env = "trajgen/Toolbox-v0"
+        agent = ["oracle", "planner"]
+        seeds = "0:3"
+        """
+        % (folder / "run")
+    )
+    said = finished(spawn("run", job, cwd=folder))
+    assert said.code == 0, said.err
+    return folder / "run"
+
+
+def chats(out):
+    import pyarrow.parquet as pq
+
+    return {
+        (row["agent"], row["seed"]): "".join(row["messages"][1:])  # beside the prompt, which explains channels
+        for file in sorted(out.glob("data/*.parquet"))
+        for row in pq.read_table(file).to_pylist()
+    }
+
+
+def test_another_choice_of_feedback_is_given_for_agents_that_read_none_and_counted_for_others(cli, told_run, tmp_path):
+    words = ("export", told_run, "--to", "trl", "--out", "trl", "--feedback", "scene,error")
+    said = cli(*words)
+    assert said.code == 0, said.err
+    assert "6 episodes in, 3 rows out, 3 episodes left out" in said.out
+    wanted = (
+        "the agent acted on [success], which --feedback leaves out and was not shown [scene], which --feedback adds"
+    )
+    assert f"left out 3: {wanted}" in said.out
+    assert cli(*words, "--json").json["rejected"] == {wanted: 3}
+    found = chats(tmp_path / "trl")
+    assert set(found) == {("oracle", seed) for seed in range(3)}
+    assert all("[scene]" in chat and "[success]" not in chat for chat in found.values())
+
+
+def test_the_feedback_that_was_shown_gives_the_same_files_as_no_choice(cli, told_run, tmp_path):
+    cli("export", told_run, "--to", "trl", "--out", "plain")
+    said = cli("export", told_run, "--to", "trl", "--out", "chosen", "--feedback", "error, success")
+    assert "6 rows out" in said.out
+    assert chats(tmp_path / "chosen") == chats(tmp_path / "plain")
+
+
+@pytest.mark.parametrize("words", [("--feedback", "none"), ("--feedback", ""), ("--set", "feedback=[]")])
+def test_no_feedback_at_all_is_a_choice_too(cli, told_run, tmp_path, words):
+    assert cli("export", told_run, "--to", "trl", "--out", "trl", *words).code == 0
+    found = chats(tmp_path / "trl")
+    assert len(found) == 3
+    assert not any("[success]" in chat or "[scene]" in chat for chat in found.values())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--feedback", "objecct,scene"), "found 'objecct'; did you mean 'object'?"),
+        (("--feedback", "object,"), "found ''"),
+        (("--feedback", "human"), "answers to a tool that asked are always shown"),
+        (("--feedback", "object", "--as", "seen"), "as, feedback: "),
+    ],
+)
+def test_a_choice_that_cannot_be_is_refused_before_anything_is_written(cli, told_run, tmp_path, words, said):
+    found = cli("export", told_run, "--to", "trl", "--out", "trl", *words)
+    assert found.code == 2
+    assert said in found.err
+    assert not (tmp_path / "trl").exists()
+
+
+def test_the_help_says_where_another_choice_of_feedback_is_honest(cli):
+    said = " ".join(cli("export", "--help").out.split())
+    assert "--feedback" in said
+    assert "left out if a line would change" in said.replace("│ │ ", "")

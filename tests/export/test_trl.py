@@ -276,7 +276,7 @@ def test_losses_are_told_where_they_happened_and_only_there(tmp_path):
         odd, steps=(msgspec.structs.replace(odd.steps[0], observation=seen, state_digest=bytes(16)), odd.steps[1])
     )
     assert export([odd, odd], tmp_path / "odd").loss == (
-        "2 feedback lines that the agent was not shown",
+        "2 feedback lines that are not shown",
         "4 rewards, one a step (their sum is kept)",
         "2 state digests",
         "4 images in observations",

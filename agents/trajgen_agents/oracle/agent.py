@@ -29,6 +29,7 @@ class OracleAgent:
     config: ClassVar[type[Struct]] = OracleConfig
     backends: ClassVar[tuple[str, ...]] = ()
     prompts: ClassVar[tuple[str, ...]] = ()
+    reads_feedback: ClassVar[bool] = False
 
     def __init__(self, config: OracleConfig, backends: Mapping[str, Backend], aids: Aids) -> None:
         """Keep the expert."""

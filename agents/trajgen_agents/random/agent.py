@@ -30,6 +30,7 @@ class RandomAgent:
     config: ClassVar[type[Struct]] = RandomConfig
     backends: ClassVar[tuple[str, ...]] = ()
     prompts: ClassVar[tuple[str, ...]] = ()
+    reads_feedback: ClassVar[bool] = False
 
     def __init__(self, config: RandomConfig, backends: Mapping[str, Backend], aids: Aids) -> None:
         """Take what every factory is given; it needs none of it."""

@@ -19,9 +19,9 @@ from trajgen_envs.toolbox.database import Database
 from trajgen_envs.toolbox.tasks import Task, ToolboxOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from trajgen.types import Channel, Json, Tool, ToolCall
+    from trajgen.types import Channel, Json, Line, Tool, ToolCall
 
 MAX_FAILURES_IN_A_ROW = 2
 MAX_CHARS = 4_000
@@ -127,7 +127,7 @@ class ToolboxEnv(ToolEnv):
 
     # ---- abilities
 
-    def describe(self, channel: Channel) -> str | None:
+    def describe(self, channel: Channel) -> str | Sequence[Line] | None:
         """Return the sentence of a channel: `success` and `error` of the last call, `scene` of the question."""
         if channel != "scene" or self._task is None:
             return super().describe(channel)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from trajgen.feedback.telling import asked
 from trajgen.spaces import ToolSpace
 from trajgen.types import Feedback, Step, ToolCall, stored, to_json
 from trajgen_envs.toolbox.env import ToolboxEnv
@@ -100,8 +101,8 @@ def play_planner(env: ToolboxEnv, seed: int, options: Mapping[str, Json], shown:
 
 def lines(env: ToolboxEnv, shown: tuple[Channel, ...]) -> tuple[Feedback, ...]:
     """Return what the environment says on the channels that are shown."""
-    said = [(channel, env.describe(channel)) for channel in shown]
-    return tuple(Feedback(channel, text, shown=True) for channel, text in said if text is not None)
+    said = [s for channel in shown for s in asked(env, channel)]
+    return tuple(Feedback(s.channel, s.text, shown=True, source=s.source) for s in said)
 
 
 PLAYERS: dict[str, Callable[[ToolboxEnv, int, Mapping[str, Json]], Played]] = {

@@ -44,12 +44,23 @@ def export(
     as_: Annotated[
         str | None, Parameter(name="--as", help="'seen' or 'canonical' messages: short for --set as=VALUE.")
     ] = None,
+    feedback: Annotated[
+        str | None,
+        Parameter(
+            name="--feedback",
+            help="Show these channels instead of those the agent was shown: object,scene, or none. Honest for agents "
+            "that read no feedback (oracle, random); an episode of another agent is left out if a line would change. "
+            "Short for --set feedback=[...].",
+        ),
+    ] = None,
     as_json: flags.AsJson = False,
 ) -> int:
     """Write a run in the format of a trainer, and say what was left out and why."""
     found = reader.open_run(run)
     exporter = registry.exporter(to)
     settings = flags.read_settings("--set", [*(set_ or ()), *([f"as={as_}"] if as_ else ())])
+    if feedback is not None:
+        settings["feedback"] = _channels(feedback)
     config = convert(settings, exporter.config, "--set: ")
     folder = Path(out)
     _clear(folder, to, found)
@@ -62,6 +73,11 @@ def export(
     else:
         _tell(folder, report)
     return OK
+
+
+def _channels(text: str) -> list[str]:
+    """Read `a,b`; `none`, or nothing, is no channel at all."""
+    return [] if text.strip() in {"", "none"} else [name.strip() for name in text.split(",")]
 
 
 def _told(episodes: Iterable[Episode], advance: Callable[[], None]) -> Iterator[Episode]:

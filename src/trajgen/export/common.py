@@ -1,6 +1,6 @@
 """What every exporter does alike: which episodes it takes, whose messages it writes, and what it counts.
 
-    refuse      a failed episode, and one that did not succeed where only successes are wanted
+    admit       not a failed episode, nor one that did not succeed where only successes are wanted; its feedback as chosen
     converse    an episode -> chat messages, as the record tells it or as a model was really sent them
     Ledger      episodes in and out, left out by reason, and what the format could not carry
 
@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct, field
 
 from trajgen.errors import ConfigError, boundary
+from trajgen.export import rendering
 from trajgen.messages import episode_messages
 from trajgen.protocols import ExportReport
 
@@ -37,10 +38,28 @@ class Choice(Struct, frozen=True, kw_only=True):
         as_: `canonical`: the messages that the record tells, alike for every agent. `seen`: what a model was really
             sent, where one played; else canonical.
         only: `success`: leave out episodes that did not reach their goal, or whose environment cannot tell.
+        feedback: Passive channels to show instead of those that the agent was shown, where that is honest: see
+            `trajgen.export.rendering`. None leaves each line as it was.
     """
 
     as_: Literal["canonical", "seen"] = field(default="canonical", name="as")
     only: Literal["all", "success"] = "all"
+    feedback: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no choice.
+
+        Raises:
+            ConfigError: an unknown channel, or a choice for messages that were really sent.
+        """
+        if self.feedback is None:
+            return
+        if self.as_ == "seen":
+            raise ConfigError(
+                "as, feedback: expected one of both: --as seen gives the messages as a model was sent them, --feedback "
+                "gives them anew with other lines shown; leave one out"
+            )
+        rendering.check_channels(self.feedback)
 
 
 class Unfit(Exception):
@@ -89,17 +108,23 @@ class Ledger:
         return ExportReport(self.n_out + sum(rejected.values()), self.n_out, rejected, lines, files, how_to_load)
 
 
-def refuse(episode: Episode, choice: Choice) -> None:
-    """Let through what may be exported.
+def admit(episode: Episode, choice: Choice) -> Episode:
+    """Let through what may be exported, its lines marked as shown or not as they are to be rendered.
 
     Raises:
-        Unfit: the episode failed, or is no success where only successes are wanted.
+        Unfit: the episode failed, or is no success where only successes are wanted, or the agent acted on other
+            feedback than is to be shown.
     """
     if episode.failure is not None:
         raise Unfit(f"failed ({episode.failure.boundary})")
     if choice.only == "success" and not episode.outcome.success:
         cannot_tell = episode.outcome.success is None
         raise Unfit("success unknown: the environment cannot tell" if cannot_tell else "no success")
+    if choice.feedback is None:
+        return episode
+    if (why := rendering.dishonesty(episode, choice.feedback)) is not None:
+        raise Unfit(why)
+    return rendering.rendered(episode, choice.feedback)
 
 
 def converse(episode: Episode, role: str, choice: Choice) -> list[Message]:
@@ -183,7 +208,7 @@ def _written_otherwise(episode: Episode) -> int:
     return raw + sum(u.raw is not None for t in episode.turns for u in t.unexecuted)
 
 
-HIDDEN_FEEDBACK = Loss("feedback lines that the agent was not shown", lambda e: sum(not f.shown for f in _feedback(e)))
+HIDDEN_FEEDBACK = Loss("feedback lines that are not shown", lambda e: sum(not f.shown for f in _feedback(e)))
 REWARDS = Loss("rewards, one a step (their sum is kept)", lambda e: len(e.steps))
 DIGESTS = Loss("state digests", lambda e: sum(d is not None for d in _digests(e)))
 IMAGES = Loss("images in observations", lambda e: _observations(e, "images"))

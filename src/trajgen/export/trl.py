@@ -4,7 +4,8 @@ TRL (docs/source/dataset_formats.md) hands both columns to the tokenizer's chat 
 `tool_calls[].function.arguments` as a mapping. Templates ask `'tool_calls' in message` (Llama 3), so a message must not
 have keys it does not need, nor a call the arguments of other tools filled with nulls, which is what a typed Arrow column
 would give. So each message and each tool is a JSON document of its own; see `trajgen.export.hf_parquet`. The other
-columns are there to filter by: the trainer leaves out every column it does not know.
+columns are there to filter by: the trainer leaves out every column it does not know. A row holds the feedback that is
+shown, so none of the record's `shown` flags.
 
 Fractions in arguments pass the JSON reader of `datasets`, which may differ in the last digit (about one in 400). Long
 episodes are written whole; it is the trainer that cuts each row at its `max_length`, 1,024 tokens unless told.
@@ -112,8 +113,9 @@ class TrlExporter:
 
         ledger = Ledger((*_LOST, common.REWRITTEN) if config.as_ == "seen" else _LOST)
         with SplitWriter(common.new_folder(out), TrlRow, _JSON_COLUMNS, config.rows_per_file) as files:
-            for episode in episodes:
+            for given in episodes:
                 try:
+                    episode = common.admit(given, config)
                     rows = _rows(episode, config)
                 except Unfit as reason:
                     ledger.leave_out(reason)
@@ -133,7 +135,6 @@ def _how_to_load(out: Path) -> str:
 
 def _rows(episode: Episode, config: TrlConfig) -> list[TrlRow]:
     """Return one row for each role that said something."""
-    common.refuse(episode, config)
     chats = [(agent, common.converse(episode, agent.role, config)) for agent in episode.agents]
     rows = [_row(episode, agent, chat) for agent, chat in chats if any(m.role == "assistant" for m in chat)]
     if not rows:

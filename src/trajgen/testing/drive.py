@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import numpy as np
 
-from trajgen.feedback.passive import lines
+from trajgen.feedback.telling import lines
 from trajgen.messages import call_id
 from trajgen.protocols import Aids
 from trajgen.session import EnvSession

@@ -12,21 +12,24 @@ from gymnasium.utils.env_checker import check_env
 
 from trajgen.abilities import find
 from trajgen.errors import ConfigError
+from trajgen.feedback.telling import asked
 from trajgen.protocols import Digest, FeedbackSource, Oracle, Snapshot
 from trajgen.spaces import ToolSpace
 from trajgen.splits import SPLITS, split_of
 from trajgen.toolenv import ToolEnv
-from trajgen.types import PASSIVE_CHANNELS, Observation, ToolCall
+from trajgen.types import ACTIVE_CHANNELS, PASSIVE_CHANNELS, Observation, ToolCall
 from trajgen.wrappers.making import make
 from trajgen.wrappers.textual import Textual
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from trajgen.types import Json, Tool
+    from trajgen.feedback.telling import Said
+    from trajgen.types import Channel, Json, Tool
 
 Env = gymnasium.Env[Any, Any]
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_CHANNELS = (*PASSIVE_CHANNELS, *ACTIVE_CHANNELS)
 _HOSTILE = (
     "",
     "\x00\x1b[31m",
@@ -60,6 +63,18 @@ class _Landed(NamedTuple):
 def _digest(env: Env) -> bytes | None:
     able = find(env, Digest)
     return None if able is None else able.state_digest()
+
+
+def _said(able: FeedbackSource, channels: Sequence[Channel] = _CHANNELS) -> list[Said]:
+    """Return what is told now, each line checked."""
+    said = [line for channel in channels for line in asked(able, channel)]
+    for line in said:
+        where = f"describe({line.channel!r})"
+        require(bool(line.text.strip()), f"{where}: nothing to say is None or no lines, found the text {line.text!r}")
+        require(bool(line.source.strip()), f"{where}: expected what {line.text!r} came from, found {line.source!r}")
+        for part in (line.text, line.source):
+            require(part.isprintable(), f"{where}: expected one line of printable text, found {part!r}")
+    return said
 
 
 def _step(env: Env, call: ToolCall) -> _Landed:
@@ -215,13 +230,38 @@ class EnvContract:
             pytest.skip("it describes nothing")
         for _ in range(3):
             before = _digest(env), repr(env.unwrapped.np_random.bit_generator.state)
-            said = [able.describe(channel) for channel in PASSIVE_CHANNELS]
-            again = [able.describe(channel) for channel in PASSIVE_CHANNELS]
+            said, again = _said(able), _said(able)
             require(said == again, f"describe said {said}, then {again}")
-            require(all(s is None or s.strip() for s in said), f"describe: nothing to say is None, not {said}")
             after = _digest(env), repr(env.unwrapped.np_random.bit_generator.state)
             require(before == after, "describe changed the state or drew a random number")
             self.drawn(env, 3, 1)
+
+    def test_active_channels_answer_only_the_step_that_asked(self, new: Callable[[], Env]) -> None:
+        """Say nothing on `human` and `simulation` at reset, and after a call that was refused."""
+        env = new()
+        able = find(env, FeedbackSource)
+        if able is None:
+            pytest.skip("it describes nothing")
+        for seed in list(self.seeds)[:3]:
+            self.begin(env, seed)
+            said = _said(able, ACTIVE_CHANNELS)
+            require(not said, f"seed {seed}: nobody asked yet, but describe said {said}")
+            landed = self._until_asked(env, able, seed)
+            if landed is None or landed.terminated or landed.truncated:
+                continue
+            _step(env, ToolCall("no_such_tool"))
+            said = _said(able, ACTIVE_CHANNELS)
+            require(not said, f"seed {seed}: a refused call asked nothing, but describe said {said}")
+
+    def _until_asked(self, env: Env, able: FeedbackSource, seed: int) -> _Landed | None:
+        """Play random calls until one is answered; None where none was."""
+        for i in range(20):
+            landed = self._until_end(env, 100 * seed + i, 1)[-1]
+            if landed.terminated or landed.truncated:
+                return landed
+            if _said(able, ACTIVE_CHANNELS):
+                return landed
+        return None
 
     def test_splits_are_respected(self, new: Callable[[], Env]) -> None:
         """Take every seed in every split; where the state is known, it falls in the split that was asked for."""
@@ -233,7 +273,7 @@ class EnvContract:
                 first, _ = self.begin(env, seed, split)
                 raw = env.unwrapped
                 if isinstance(raw, ToolEnv):
-                    found = split_of(raw.state())
+                    found = split_of(raw.task_key())
                     require(found == split, f"seed {seed}: asked for {split}, found a task of {found}")
                 again, _ = self.begin(env, seed, split)
                 require(first == again, f"seed {seed}, split {split}: another task the second time")

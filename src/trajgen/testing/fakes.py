@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.random import Generator
 
     from trajgen.protocols import Aids, Backend
-    from trajgen.types import Channel, Feedback, Json, Need, Observation, Step, TaskBrief, Tool
+    from trajgen.types import Channel, Feedback, Json, Line, Need, Observation, Step, TaskBrief, Tool
 
 __all__ = ["COUNTER_ID", "CounterEnv", "CounterOptions", "ScriptedAgent", "ScriptedAgentConfig", "ScriptedBackend"]
 
@@ -129,7 +129,7 @@ class CounterEnv(ToolEnv):
         """Return all there is."""
         return [self._start, self._target, self._value, self._submitted]
 
-    def describe(self, channel: Channel) -> str | None:
+    def describe(self, channel: Channel) -> str | Sequence[Line] | None:
         """Tell the counter through `scene`, the goal through `object`."""
         if channel == "scene":
             return f"The counter shows {self._value}."

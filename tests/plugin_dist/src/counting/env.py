@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from trajgen import Acted, ToolCall, ToolEnv, tool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from trajgen.types import Channel, Json
+    from trajgen.types import Channel, Json, Line
 
 _MOST = 100
 
@@ -41,7 +41,7 @@ class GuessEnv(ToolEnv):
         """Return both numbers."""
         return [self._secret, self._guess]
 
-    def describe(self, channel: Channel) -> str | None:
+    def describe(self, channel: Channel) -> str | Sequence[Line] | None:
         """Add how near the last guess came."""
         if channel == "scene" and self._guess:
             return f"The last guess was {self._guess}."
