@@ -2,52 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from rich.console import Console
 
 from trajgen import config
 from trajgen.cli import table
 from trajgen.cli.labels import Label, labels
 from trajgen.cli.live import Pace, bars, clock, duration, line, total_line
-from trajgen.cli.stats import wilson
 from trajgen.driver import Snapshot
 from trajgen.store.reader import EntrySummary
 from trajgen.store.tally import Tally
-
-# ------------------------------------------------------------------------------------- Wilson
-
-
-@pytest.mark.parametrize(
-    ("n_success", "n", "low", "high"),
-    [
-        (0, 10, 0.0, 0.2775),
-        (10, 10, 0.7225, 1.0),
-        (5, 10, 0.2366, 0.7634),
-        (1, 200, 0.0009, 0.0278),
-        (81, 263, 0.2553, 0.3662),
-    ],
-)
-def test_wilson_agrees_with_published_values(n_success, n, low, high):
-    assert wilson(n_success, n) == pytest.approx((low, high), abs=5e-5)
-
-
-@given(st.integers(1, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_wilson_holds_the_share_within_0_and_1(numbers):
-    k, n = numbers
-    low, high = wilson(k, n)
-    assert 0 <= low <= k / n <= high <= 1
-    assert math.isclose(1 - wilson(n - k, n).low, high, abs_tol=1e-12)
-
-
-@pytest.mark.parametrize("numbers", [(0, 0), (-1, 3), (4, 3)])
-def test_wilson_refuses_what_is_no_share(numbers):
-    with pytest.raises(ValueError, match="expected 0 <= n_success <= n"):
-        wilson(*numbers)
-
 
 # ------------------------------------------------------------------------------------- names
 

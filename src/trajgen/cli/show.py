@@ -1,6 +1,7 @@
-"""`trajgen show`: a run's table again, its failed episodes, or one episode told."""
+"""`trajgen show`: a run's table again, its failed episodes, one episode told, or success by any key of its job."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -22,18 +23,101 @@ def show(
         bool,
         Parameter(name="--failed", negative="", show_default=False, help="List failed episodes with their causes."),
     ] = False,
+    by: Annotated[
+        list[str] | None,
+        Parameter(
+            name="--by",
+            negative="",
+            show_default=False,
+            consume_multiple=True,
+            help="Success by the values of KEY[,KEY...], with paired tests: env, agent, feedback, an option, ...; "
+            "alone: list the keys that vary.",
+        ),
+    ] = None,
+    pairs: Annotated[
+        Literal["neighbours", "all"] | None,
+        Parameter(name="--pairs", help="With --by: which values to test against each other; neighbours unless told."),
+    ] = None,
+    plot: Annotated[str | None, Parameter(name="--plot", help="With --by: draw it into this PNG file too.")] = None,
     as_json: flags.AsJson = False,
 ) -> int:
-    """Print a run's table, or tell one episode as an inner monologue.
+    """Print a run's table, tell one episode as an inner monologue, or compare episodes by the keys of the job.
 
     What only the record holds, and the agent was not shown, is marked `(not shown)`.
     """
+    _refuse_mixed(episode, by, failed=failed, pairs=pairs, plot=plot)
     found = reader.open_run(run)
-    if episode is not None and failed:
-        raise ConfigError(f"--failed: EPISODE ({episode!r}) is given too; expected one of them")
+    if by is not None:
+        names = [name.strip() for word in by for name in word.split(",") if name.strip()]
+        file = None if plot is None else Path(plot)
+        if not names and plot is None and pairs is None:
+            return _keys(found, as_json=as_json)
+        return _by(found, names, file, every_pair=pairs == "all", as_json=as_json)
     if episode is not None:
         return _episode(found, episode, as_json=as_json)
     return _failed(found, as_json=as_json) if failed else _table(found, as_json=as_json)
+
+
+def _refuse_mixed(
+    episode: str | None, by: list[str] | None, *, failed: bool, pairs: str | None, plot: str | None
+) -> None:
+    if episode is not None and failed:
+        raise ConfigError(f"--failed: EPISODE ({episode!r}) is given too; expected one of them")
+    for flag, value in (("--pairs", pairs), ("--plot", plot)):
+        if value is not None and by is None:
+            raise ConfigError(f"{flag} {value}: expected --by KEY[,KEY...] beside it, which says what to compare")
+    if by is not None and (episode is not None or failed):
+        other = "--failed" if failed else f"EPISODE ({episode!r})"
+        raise ConfigError(f"--by: {other} is given too; expected one of them")
+
+
+def _keys(run: RunDir, *, as_json: bool) -> int:
+    from trajgen.compare.comparison import varying
+
+    found = varying(run)
+    if as_json:
+        keys = [{"key": key.name, "values": list(key.values)} for key in found]
+        output.say_json({"run": str(run.path), "keys": keys})
+        return OK
+    if not found:
+        output.say("nothing varies in this run: one entry, one seed")
+        return OK
+    from trajgen.cli import comparison
+
+    out = output.console()
+    output.say_rich(*comparison.key_lines(found, out.width if out.is_terminal else None))
+    output.tell(f"to compare by them: {output.typed('trajgen', 'show', run.path, '--by', found[0].name)}")
+    return OK
+
+
+def _by(run: RunDir, names: list[str], plot: Path | None, *, every_pair: bool, as_json: bool) -> int:
+    from trajgen.cli import comparison
+    from trajgen.cli.progress import counting
+    from trajgen.compare.comparison import compare
+
+    if not names:
+        raise ConfigError("--by: expected KEY[,KEY...], found none; `--by` alone lists the keys that vary")
+    if plot is not None:
+        from trajgen.compare import plot as drawing
+
+        drawing.check(plot)  # before minutes of reading
+    rows = table.rows_of(run)
+    n_missing = sum(row.missing for row in rows)
+    with counting("reading", table.total(rows).n_episodes) as advance:
+        found = compare(run, names, every_pair=every_pair, advance=advance)
+    if plot is not None:
+        drawing.draw(found, plot)
+    if as_json:
+        drawn = {} if plot is None else {"plot": str(plot)}
+        output.say_json({"run": str(run.path), "missing": n_missing, **comparison.document(found), **drawn})
+        return OK
+    out = output.console()
+    output.say(str(run.path))
+    output.say_rich(*comparison.lines(found, out.width if out.is_terminal else None))
+    if plot is not None:
+        output.say(f"wrote {plot}")
+    _tell_missing(run, n_missing)
+    return OK
 
 
 def _table(run: RunDir, *, as_json: bool) -> int:
@@ -45,9 +129,13 @@ def _table(run: RunDir, *, as_json: bool) -> int:
     out = output.console()
     output.say(str(run.path))
     output.say_rich(*table.lines(rows, out.width if out.is_terminal else None))
+    _tell_missing(run, n_missing)
+    return OK
+
+
+def _tell_missing(run: RunDir, n_missing: int) -> None:
     if n_missing:
         output.tell(f"{n_missing:,} episodes are missing; to play them: {output.typed('trajgen', 'resume', run.path)}")
-    return OK
 
 
 def _episode(run: RunDir, prefix: str, *, as_json: bool) -> int:

@@ -12,11 +12,12 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from trajgen.cli.labels import labels
-from trajgen.cli.output import inert, one_line
-from trajgen.cli.stats import wilson
+from trajgen.cli.output import one_line
+from trajgen.compare.stats import Interval, wilson
 from trajgen.store.plan import read_plan
 from trajgen.store.reader import EntrySummary, summary
 from trajgen.store.tally import Tally
+from trajgen.words import inert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,34 +66,47 @@ def lines(rows: Sequence[Row], width: int | None) -> Iterator[Text]:
         width: Columns of the terminal; None where there is none, so that no column has to go.
     """
     cells = [(_HEADS, "bold"), *((_cells(row), "") for row in rows)]
-    kept = _columns([c for c, _ in cells], width)
+    kept = columns([c for c, _ in cells], _CAN_GO, width)
     sizes = [max(cell_len(c[i]) for c, _ in cells) for i in kept]
-    yield _line([_HEADS[i] for i in kept], sizes, "bold")
+    yield line([_HEADS[i] for i in kept], sizes, "bold")
     task = None
     for row, (row_cells, _) in zip(rows, cells[1:], strict=True):
         if row.label.task != task:
             task = row.label.task
             yield Text(inert(task), "cyan")
-        yield _line([row_cells[i] for i in kept], sizes, "red" if row.summary.tally.n_failed else "")
+        yield line([row_cells[i] for i in kept], sizes, "red" if row.summary.tally.n_failed else "")
     if any(row.summary.tally.solved_oracle_steps for row in rows) and _HEADS.index("oracle") in kept:
         yield Text(_NOTE, "dim")
     yield from _causes(rows)
 
 
-def _columns(table: Sequence[Sequence[str]], width: int | None) -> list[int]:
-    kept = list(range(len(_HEADS)))
-    for name in _CAN_GO:
-        used = sum(max(cell_len(row[i]) for row in table) + len(_GAP) for i in kept) - len(_GAP)
-        if width is None or used <= width:
+def columns(table: Sequence[Sequence[str]], can_go: Sequence[str], width: int | None) -> list[int]:
+    """Return the places of the columns that fit.
+
+    Args:
+        table: Rows of cells, the heads first.
+        can_go: Heads of the columns that may be left out, the least needed first.
+        width: Columns of the terminal; None keeps all.
+    """
+    kept = list(range(len(table[0])))
+    for name in can_go:
+        if width is None or used(table, kept) <= width:
             break
-        kept.remove(_HEADS.index(name))
+        kept.remove(table[0].index(name))
     return kept
 
 
-def _line(cells: Sequence[str], sizes: Sequence[int], style: str) -> Text:
-    first, *rest = cells
-    padded = [first + " " * (sizes[0] - cell_len(first))]
-    padded += [" " * (size - cell_len(cell)) + cell for cell, size in zip(rest, sizes[1:], strict=True)]
+def used(table: Sequence[Sequence[str]], kept: Sequence[int]) -> int:
+    """Return how many columns of a terminal the columns `kept` of a table take."""
+    return sum(max(cell_len(row[i]) for row in table) + len(_GAP) for i in kept) - len(_GAP)
+
+
+def line(cells: Sequence[str], sizes: Sequence[int], style: str, n_left: int = 1) -> Text:
+    """Return a row of a table: its first `n_left` cells begin, the others end at the edge of their column."""
+    padded = []
+    for place, (cell, size) in enumerate(zip(cells, sizes, strict=True)):
+        space = " " * (size - cell_len(cell))
+        padded.append(cell + space if place < n_left else space + cell)
     return Text(_GAP.join(padded).rstrip(), style)
 
 
@@ -116,8 +130,12 @@ def success_cell(tally: Tally) -> str:
     """Return the success rate with its 95 % interval; "-" where no row says whether it succeeded."""
     if tally.n_judged < 1:
         return "-"
-    low, high = wilson(tally.n_success, tally.n_judged)
-    return f"{percent(tally.n_success / tally.n_judged)} % ({percent(low)}-{percent(high)})"
+    return share_cell(tally.n_success / tally.n_judged, wilson(tally.n_success, tally.n_judged))
+
+
+def share_cell(share: float, interval: Interval) -> str:
+    """Return a share of 1 in per cent with its interval."""
+    return f"{percent(share)} % ({percent(interval.low)}-{percent(interval.high)})"
 
 
 def percent(share: float) -> str:
