@@ -2,10 +2,15 @@
 
 The first episodes of a kind run on threads; a kind whose steps are cheap runs inline from then on. An environment
 never moves: the decision is made before it is made. Where it runs changes nothing about what it does.
+
+Of the calls that keep a processor busy only as many run at once as the worker has processors. Sixty-four simulators
+that all want to step would each take longer, and the event loop would wait behind them all. Calls that wait for
+something else (a server, a child process) are not held back.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,6 +28,7 @@ T = TypeVar("T")
 _N_OBSERVED = 3  # the first episode of a kind pays for imports and caches
 _MEAN_S = 1e-3
 _MAX_S = 20e-3
+_BUSY = 0.1  # share of its wall time that a call computes; not more, since on a full machine all wait for a processor
 
 
 class _Cost:
@@ -32,10 +38,17 @@ class _Cost:
         self.n = 0
         self.mean_s = float("inf")
         self.max_s = float("inf")
+        self.wall_s = 0.0
+        self.cpu_s = 0.0
 
     @property
     def cheap(self) -> bool:
         return self.n >= _N_OBSERVED and self.mean_s < _MEAN_S and self.max_s < _MAX_S
+
+    @property
+    def busy(self) -> bool:
+        """Whether its calls compute more than they wait, as far as is known."""
+        return self.cpu_s > _BUSY * self.wall_s
 
     def learn(self, spent_s: list[float]) -> None:
         if spent_s:
@@ -45,21 +58,27 @@ class _Cost:
 
 
 class _Measured:
-    """A stage that notes what each call cost."""
+    """A stage that notes what each call cost, and lets only so many busy ones run at once."""
 
-    def __init__(self, inner: Stage, cost: _Cost) -> None:
-        self._inner, self._cost = inner, cost
+    def __init__(self, inner: Stage, cost: _Cost, processors: asyncio.Semaphore) -> None:
+        self._inner, self._cost, self._processors = inner, cost, processors
         self._spent_s: list[float] = []
 
     async def run(self, function: Callable[..., T], *args: Any) -> T:
-        return await self._inner.run(self._timed, function, args)
+        if not self._cost.busy:
+            return await self._inner.run(self._timed, function, args)
+        async with self._processors:
+            return await self._inner.run(self._timed, function, args)
 
     def _timed(self, function: Callable[..., T], args: tuple[Any, ...]) -> T:
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), time.thread_time()
         try:
             return function(*args)
         finally:
-            self._spent_s.append(time.perf_counter() - started)
+            spent_s = time.perf_counter() - started
+            self._spent_s.append(spent_s)
+            self._cost.wall_s += spent_s
+            self._cost.cpu_s += time.thread_time() - cpu
 
     def close(self) -> None:
         self._cost.learn(self._spent_s)
@@ -67,10 +86,15 @@ class _Measured:
 
 
 class Placement:
-    """Gives every episode's environment its stage."""
+    """Gives every episode's environment its stage.
 
-    def __init__(self, watch: Watch) -> None:
+    Args:
+        n_processors: How many calls that keep one busy may run at once.
+    """
+
+    def __init__(self, watch: Watch, n_processors: int) -> None:
         self._watch = watch
+        self._processors = asyncio.Semaphore(n_processors)
         self._costs: dict[str, _Cost] = {}
         self._inline = watch.guard()
         self._idle: list[EnvThread] = []
@@ -83,7 +107,7 @@ class Placement:
         timeout_s = entry.budget.step_timeout_s
         if cost.cheap:
             return InlineStage(self._inline, episode_id, timeout_s)
-        return _Measured(ThreadStage(self._thread(), self._idle.append, episode_id, timeout_s), cost)
+        return _Measured(ThreadStage(self._thread(), self._idle.append, episode_id, timeout_s), cost, self._processors)
 
     def _thread(self) -> EnvThread:
         if self._idle:

@@ -89,7 +89,9 @@ class Worker:
         self._slots = SlotFile.create(self._run, name, alone=alone, n_slots=n_slots, driven=self._driven)
         self._watch = Watch(self._slots, _say_stuck, self._log)
         self._watch.beat(playing=self._n_leases > 0)
-        self._placement = Placement(self._watch)
+        # beside a driver there is a worker a processor; alone it has them all
+        n_processors = 1 if self._driven else len(os.sched_getaffinity(0))
+        self._placement = Placement(self._watch, n_processors)
 
     def _close_slots(self) -> None:
         self._placement.close()
