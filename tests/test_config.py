@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from trajgen import config
 from trajgen.config import parse
-from trajgen.errors import UserError
+from trajgen.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -237,3 +238,31 @@ def test_a_file_that_is_no_toml_or_not_there_is_named(tmp_path: Path):
         config.load(tmp_path / "jbo.toml")
     with pytest.raises(UserError, match="found a folder"):
         config.load(tmp_path)
+
+
+def test_swept_options_multiply_and_a_list_in_options_stays_one_value():
+    job = config.parse(
+        {
+            "env": "trajgen/Toolbox-v0",
+            "agent": "oracle",
+            "seeds": "0:1",
+            "options": {"families": ["calculator", "units"]},
+            "sweep": {"depth": [1, 2], "failures": [0.0, 0.1]},
+        }
+    )
+    found = [(e.options["depth"], e.options["failures"], e.options["families"]) for e in job.entries]
+    assert found == [(d, f, ["calculator", "units"]) for d in (1, 2) for f in (0.0, 0.1)]
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"sweep": {"depth": []}}, "sweep.depth: expected at least one value"),
+        ({"sweep": {"depth": [1]}, "options": {"depth": 2}}, "sweep.depth: depth is in `options` too"),
+        ({"sweep": {"split": ["train"]}}, "sweep.split: say `split` beside `sweep`"),
+        ({"sweep": {f"k{i}": list(range(10)) for i in range(9)}}, "sweep: expected at most 10,000 combinations"),
+    ],
+)
+def test_a_sweep_that_means_nothing_is_refused_with_its_place(keys, said):
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        config.parse({"env": "trajgen/Toolbox-v0", "agent": "oracle", "seeds": "0:1", **keys})

@@ -71,7 +71,7 @@ async def most_at_once(hold, n_processors):
 
 @pytest.mark.parametrize("n_processors", [1, 2])
 def test_calls_that_compute_run_only_as_many_at_once_as_there_are_processors(n_processors):
-    assert asyncio.run(most_at_once(compute, n_processors)) == n_processors
+    assert asyncio.run(most_at_once(compute, n_processors)) <= n_processors
 
 
 def test_calls_that_wait_are_not_held_back():

@@ -7,6 +7,7 @@ wins over the same key above; and what they mean (`Job`, `Entry`), where every e
 from __future__ import annotations
 
 import itertools
+import math
 import tomllib
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -29,6 +30,7 @@ Count = Annotated[int, Meta(ge=1)]
 Repeats = Annotated[int, Meta(ge=1, le=MAX_REPEATS)]
 Seconds = Annotated[float, Meta(gt=0, le=MAX_SECONDS)]
 DEFAULT_MAX_STEPS = 50
+_MAX_COMBINATIONS = 10_000
 
 # ------------------------------------------------------------------------------------- what it means
 
@@ -120,13 +122,18 @@ _Names = str | list[str]
 
 
 class _Keys(Struct, frozen=True, kw_only=True):
-    """The keys that may stand at the top and in an entry; None means not given."""
+    """The keys that may stand at the top and in an entry; None means not given.
+
+    Attributes:
+        sweep: Option -> values that multiply. In `options` a list is one value.
+    """
 
     env: _Names | None = None
     agent: str | dict[str, Json] | list[str | dict[str, Json]] | None = None
     wrappers: list[str] | None = None
     make_options: dict[str, Json] | None = None
     options: dict[str, Json] | None = None
+    sweep: dict[str, list[Json]] | None = None
     split: _Names | None = None
     seeds: str | list[int] | None = None
     samples: Repeats | None = None
@@ -280,14 +287,15 @@ def _expand(
             raise ConfigError(f"{join(where, key)}: missing; it must be given here or above")
     envs, agents, splits = _listed(given("env")), _listed(given("agent")), _listed(given("split"))
     shown_sets = _feedback_sets(given("feedback"), join(where, "feedback"))
+    swept = _swept(given("options") or {}, given("sweep") or {}, where)
     _refuse_misplaced(given, own.weight, where)
     seeds = read_seeds(given("seeds"), join(where, "seeds")) if given("seeds") is not None else None
     if (seeds is None) == (own.weight is None):
         raise ConfigError(f"{join(where, 'seeds')}: give either `seeds` or `weight` (with `episodes` at the top)")
     check_size(len(seeds or ()), given("samples") or 1, given("trials") or 1, join(where, "seeds"))
     budget = convert((top.budget or {}) | (own.budget or {}), Budget, join(where, "budget"))
-    n_variants = len(envs) * len(agents) * len(splits) * len(shown_sets)
-    for env_id, agent, split, channels in itertools.product(envs, agents, splits, shown_sets):
+    n_variants = len(envs) * len(agents) * len(splits) * len(shown_sets) * len(swept)
+    for env_id, agent, split, channels, options in itertools.product(envs, agents, splits, shown_sets, swept):
         entry = _entry(
             env_id=env_id,
             agent=_agent(agent, backends, join(where, "agent")),
@@ -296,7 +304,7 @@ def _expand(
             budget=budget,
             wrappers=tuple(given("wrappers") or ()),
             make_options=given("make_options") or {},
-            options=given("options") or {},
+            options=options,
             seeds=seeds or (),
             samples=given("samples") or 1,
             trials=given("trials") or 1,
@@ -305,11 +313,25 @@ def _expand(
         yield _Variant(entry, None if own.weight is None else own.weight / n_variants)
 
 
+def _swept(options: dict[str, Json], sweep: dict[str, list[Json]], where: str) -> list[dict[str, Json]]:
+    """Return the options of every combination, the last key changing fastest."""
+    n = math.prod(map(len, sweep.values()))
+    if n > _MAX_COMBINATIONS:
+        raise ConfigError(f"{join(where, 'sweep')}: expected at most {_MAX_COMBINATIONS:,} combinations, found {n:,}")
+    for key, values in sweep.items():
+        if key in options:
+            raise ConfigError(f"{join(where, 'sweep')}.{key}: {key} is in `options` too; say it once")
+        if not values:
+            raise ConfigError(f"{join(where, 'sweep')}.{key}: expected at least one value, found none")
+    return [options | dict(zip(sweep, values, strict=True)) for values in itertools.product(*sweep.values())]
+
+
 def _refuse_misplaced(given: Any, weight: float | None, where: str) -> None:  # `given` as in `_expand`
     if given("split") == []:
         raise ConfigError(f"{join(where, 'split')}: expected at least one of {', '.join(SPLITS)}, found none")
-    if "split" in (given("options") or {}):
-        raise ConfigError(f"{join(where, 'options.split')}: say `split` beside `options`, not inside")
+    for key in ("options", "sweep"):
+        if "split" in (given(key) or {}):
+            raise ConfigError(f"{join(where, key)}.split: say `split` beside `{key}`, not inside")
     if given("resources"):
         raise ConfigError(f"{join(where, 'resources')}: not supported yet; leave it out")
     for key in ("samples", "trials"):
