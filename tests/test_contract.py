@@ -7,6 +7,7 @@ from typing import Any
 from trajgen import registry
 from trajgen.backends.scripted import ScriptedBackend
 from trajgen.testing.contract import AgentContract, EnvContract
+from trajgen.testing.fakes import COUNTER_ID
 
 TOOLBOX = "trajgen/Toolbox-v0"
 FOREIGN = {
@@ -42,7 +43,8 @@ for _env_id, _knobs in FOREIGN.items():
 for _agent in [name for name in registry.plug_ins("agents") if name != "unruly"]:  # it breaks them on purpose
     _needs_model = bool(registry.agent(_agent).backends)
     _plays = {"planner": [TOOLBOX, "counting/Guess-v0"], "halving": ["counting/Guess-v0"]}
-    _worlds = _plays.get(_agent, ["trajgen-testing/Counter-v0", TOOLBOX])
+    _able = [COUNTER_ID] if "affordance" in registry.agent(_agent).needs else [COUNTER_ID, TOOLBOX]
+    _worlds = _plays.get(_agent, _able)
     for _env_id in _worlds:
         _name = _named(f"agent_{_agent}_in_{_env_id}")
         _kind = _ScriptedModel if _needs_model else AgentContract

@@ -204,8 +204,29 @@ def preflight(job: Job) -> None:
                     f"{where}agent: {entry.agent.name!r} needs an environment with {need}, and {entry.env_id} has none; "
                     "`random` and `llm` play any environment"
                 )
+        if "score" in registry.agent(entry.agent.name).needs:
+            _refuse_mute(entry, where)
         if hasattr(env_type, "options_type"):
             convert(dict(entry.options), env_type.options_type, join(where, "options"))
+
+
+def _refuse_mute(entry: Entry, where: str) -> None:
+    """Refuse models that cannot weigh given texts, for an agent that needs it."""
+    for role, choice in entry.agent.backends.items():
+        if not _scores(choice.kind):
+            able = ", ".join(kind for kind in registry.plug_ins("backends") if _scores(kind))
+            raise ConfigError(
+                f"{where}agent.{role}: {entry.agent.name!r} needs a backend that scores given texts "
+                f"(trajgen.protocols.Scorer), found {choice.name!r} of kind {choice.kind!r}, which cannot; "
+                f"kinds that can: {able or 'none'}"
+            )
+
+
+def _scores(kind: str) -> bool:
+    try:
+        return callable(getattr(registry.backend(kind), "score", None))
+    except TrajgenError:  # it cannot be used here at all
+        return False
 
 
 async def drive(

@@ -6,20 +6,25 @@ the provider's failures, and keeps of each prompt only what is new.
 
 from __future__ import annotations
 
+import math
 import time
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from trajgen.chat import Reply
 from trajgen.errors import boundary
 from trajgen.protocols import Scorer
-from trajgen.types import ModelCall
+from trajgen.strict import shown
+from trajgen.types import ModelCall, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from trajgen.chat import Message, Reply
+    from trajgen.chat import Message
     from trajgen.protocols import Backend
     from trajgen.types import Json, Tool
+
+SCORE = "score"  # the purpose of calls that weighed given texts; `raw` holds the texts and their log-likelihoods
 
 
 class RecordingBackend:
@@ -55,15 +60,22 @@ class RecordingBackend:
         started = time.perf_counter()
         with boundary("backend"):
             reply = await self._inner.generate(messages, tools, seed=seed, sampling=sampling, constraint=constraint)
-        self._record(messages, reply, time.perf_counter() - started)
+        self._record(messages, reply, time.perf_counter() - started, self.purpose)
         return reply
 
     async def score(self, messages: Sequence[Message], candidates: Sequence[str]) -> Sequence[float]:
         """See `trajgen.protocols.Scorer`."""
+        started = time.perf_counter()
         with boundary("backend"):
             if not isinstance(self._inner, Scorer):
                 raise TypeError("this backend cannot score given texts")
-            return await self._inner.score(messages, candidates)
+            scores = [float(s) for s in await self._inner.score(messages, candidates)]
+            if len(scores) != len(candidates) or any(math.isnan(s) or s == math.inf for s in scores):
+                raise ValueError(f"expected {len(candidates)} log-likelihoods, found {shown(scores)}")
+        # nothing was generated, so no export may take it for a reply
+        raw = to_json({"candidates": list(candidates), "log_likelihoods": scores})
+        self._record(messages, Reply(None, raw=raw), time.perf_counter() - started, SCORE)
+        return scores
 
     async def close(self) -> None:
         """Do nothing: the backend is shared, and its owner closes it."""
@@ -72,20 +84,20 @@ class RecordingBackend:
         text = f"{self._episode_id}/{self._role}/{len(self.calls)}"
         return int.from_bytes(blake2b(text.encode(), digest_size=4).digest(), "big") >> 1  # servers take 31 bits
 
-    def _record(self, messages: Sequence[Message], reply: Reply, latency_s: float) -> None:
-        before = self._kept.get(self.purpose, [])
+    def _record(self, messages: Sequence[Message], reply: Reply, latency_s: float, purpose: str) -> None:
+        before = self._kept.get(purpose, [])
         n_kept = 0
         for old, new in zip(before, messages, strict=False):
             if old is not new and old != new:
                 break
             n_kept += 1
-        self._kept[self.purpose] = list(messages)
-        prefix, new_ids = self._new_tokens(reply)
+        self._kept[purpose] = list(messages)
+        prefix, new_ids = (None, None) if purpose == SCORE else self._new_tokens(reply)
         self.calls.append(
             ModelCall(
                 turn=self.turn,
                 role=self._role,
-                purpose=self.purpose,
+                purpose=purpose,
                 model=reply.model,
                 n_kept=n_kept,
                 messages_new=tuple(messages[n_kept:]),

@@ -8,6 +8,7 @@ serves any number of episodes at once, and an episode that is played again gets 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from msgspec import Struct
@@ -53,6 +54,9 @@ class ScriptedBackend:
         script: A job's config; or replies, each in the notation or ready-made; or a function of the messages and
             tools that returns one.
         at_end: As in the config.
+        likes: How `score` weighs a candidate: a function of the messages and the text that returns its log-likelihood
+            (natural log). By default a text loses 1 for each word that it has and the reply whose turn it is has not,
+            and the other way round.
     """
 
     config: ClassVar[type[Struct]] = ScriptedConfig
@@ -62,13 +66,14 @@ class ScriptedBackend:
         self,
         script: ScriptedConfig | Sequence[str | Reply] | Callable[[Sequence[Message], Sequence[Tool]], str | Reply],
         at_end: Literal["error", "repeat"] = "error",
+        likes: Callable[[Sequence[Message], str], float] | None = None,
     ) -> None:
         if isinstance(script, ScriptedConfig):
             at_end, script = script.at_end, script.replies
         self._play = script if callable(script) else None
         self._replies = () if callable(script) else tuple(script)
-        self._at_end = at_end
-        self.n_calls = 0
+        self._at_end, self._likes = at_end, likes
+        self.n_calls = self.n_scored = 0
 
     async def generate(
         self,
@@ -95,6 +100,22 @@ class ScriptedBackend:
         except ValueError as error:
             raise ScriptError(f"reply {number}: {error}") from None
 
+    async def score(self, messages: Sequence[Message], candidates: Sequence[str]) -> Sequence[float]:
+        """Return the log-likelihood of each candidate; see `likes`.
+
+        Raises:
+            ScriptError: the messages are no legal chat, there is no candidate or an empty one, or the script has ended.
+        """
+        check_turn(messages)
+        if not candidates or not all(isinstance(text, str) and text.strip() for text in candidates):
+            raise ScriptError(f"score: expected at least one candidate, none of them empty, found {shown(candidates)}")
+        self.n_scored += 1
+        if self._likes is not None:
+            return [self._likes(messages, text) for text in candidates]
+        meant = self._next(sum(m.role == "assistant" for m in messages))
+        words = _words((meant.text or "") if isinstance(meant, Reply) else meant)
+        return [-float(len(words ^ _words(text))) for text in candidates]
+
     async def close(self) -> None:
         """Do nothing: there is nothing to release."""
 
@@ -106,6 +127,10 @@ class ScriptedBackend:
                 'or set at_end = "repeat"'
             )
         return self._replies[number % n]
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.casefold()))
 
 
 def reply_of(typed: TypedReply, tools: Sequence[Tool], number: int) -> Reply:
@@ -138,6 +163,15 @@ def check_chat(messages: Sequence[Message], tools: Sequence[Tool]) -> None:
     """
     if not tools:
         raise ScriptError("no tool is offered")
+    check_turn(messages)
+
+
+def check_turn(messages: Sequence[Message]) -> None:
+    """Check the messages alone; see `check_chat`.
+
+    Raises:
+        ScriptError: names the message.
+    """
     chat = _Chat()
     for message in messages:
         chat.add(message)
