@@ -105,7 +105,8 @@ class Filmed(Protocol):
     ) -> None:
         """Hand frames to `sink` during every later call and reset; None stops. Changes nothing of what the calls do.
 
-        A frame has shape (height, width, 3), in RGB; there are `fps` of them a simulated second.
+        A frame has shape (height, width, 3), in RGB; there are `fps` of them a simulated second. The last one of a
+        reset, and of a call that moved anything, shows the state it left.
         """
         ...
 

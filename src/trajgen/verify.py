@@ -301,7 +301,8 @@ def _step_differences(step: Step, landing: Landing) -> Iterator[_Difference]:
 def _observation_differences(expected: ObservationRecord, found: ObservationRecord) -> Iterator[_Difference]:
     yield from _pair("observation.text", clean_text(expected.text), clean_text(found.text))
     yield from _pair("observation.arrays", _arrays(expected), _arrays(found))
-    yield from _pair("observation.images", expected.images, found.images)
+    # not their bytes, which the content digest leaves out too: another driver draws the same state in other pixels
+    yield from _pair("number of observation.images", len(expected.images), len(found.images))
 
 
 def _arrays(record: ObservationRecord) -> list[tuple[str, str, tuple[int, ...], bytes]]:

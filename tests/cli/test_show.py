@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from rich.console import Console
 
-from trajgen.cli.output import inert, one_line
+from trajgen.cli.output import one_line
 from trajgen.cli.story import story
 from trajgen.store.reader import find_episode, iter_episodes, open_run
 from trajgen.types import Feedback, UnexecutedCall
+from trajgen.words import inert
 
 HOSTILE = "\x1b[31mred\x1b]0;title\x07 [bold]markup[/bold] :smile: \u202ereversed\u2066 \u200b\x9b31m\x00 \r gone"
 

@@ -13,8 +13,9 @@ First: trajgen run --env CartPole-v1 --agent random -n 100"""
 _VERBS = {
     "run": ("run:run", "Play a job file, or an environment and an agent named here, into a run."),
     "resume": ("resume:resume", "Play what is missing of a run."),
-    "show": ("show:show", "Print a run's table, or tell one episode as an inner monologue."),
+    "show": ("show:show", "Print a run's table, compare its cells, or tell one episode."),
     "verify": ("replay:verify", "Re-execute stored episodes and compare them step by step."),
+    "render": ("render:render", "Make a film of one episode, with its inner monologue as captions."),
     "export": ("export:export", "Write a run in the format of a trainer."),
     "list": ("listing:list_", "List environments, agents, backends or exporters."),
     "doctor": ("doctor:doctor", "Say what is installed, what is missing and what to type."),

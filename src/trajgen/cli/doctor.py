@@ -22,8 +22,12 @@ from trajgen.errors import TrajgenError
 State = Literal["ok", "missing", "broken"]
 _EXTRAS = {
     "ray": "playing on every core and on clusters",
-    "mujoco": "gymnasium's MuJoCo environments",
+    "mujoco": "the tabletop and gymnasium's MuJoCo environments",
     "grid": "MiniGrid and BabyAI",
+    "plot": "plots of `trajgen show RUN --by ... --plot FILE`",
+    "pictures": "films of `trajgen render` as WebP or GIF",
+    "video": "films of `trajgen render` as mp4",
+    "learn": "training the tabletop's learned affordances",
 }
 _GIB = 2**30
 _LITTLE_DISK = 1 * _GIB

@@ -14,17 +14,16 @@ import os
 import shlex
 import shutil
 import sys
-import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
+
+from trajgen.words import inert
 
 if TYPE_CHECKING:
     from cyclopts import CycloptsError
     from rich.console import Console, RenderableType
 
     from trajgen.types import Json
-
-_TAB = "    "
 
 
 def prepare() -> None:
@@ -51,24 +50,10 @@ def abandon() -> None:
     os.close(nowhere)
 
 
-def inert(text: str) -> str:
-    r"""Return `text` with every control, format and bidirectional character written out as `\x1b` or `\u202e`.
-
-    Newlines stay; a tab becomes four spaces.
-    """
-    return text if text.isprintable() else "".join(map(_inert_char, text))
-
-
 def one_line(text: str, limit: int = 200) -> str:
     """Return `inert` text on one line, cut to `limit` characters."""
     flat = inert(" ".join(text.split()))
     return flat if len(flat) <= limit else flat[: limit - 3] + "..."
-
-
-def _inert_char(char: str) -> str:
-    if char.isprintable() or char == "\n" or unicodedata.category(char) == "Zs":
-        return char
-    return _TAB if char == "\t" else char.encode("unicode_escape").decode("ascii")
 
 
 def say(text: str = "") -> None:

@@ -76,7 +76,7 @@ def _spread(episodes: Iterator[Episode], n: int, total: int) -> Iterator[Episode
 def _tell(verdicts: list[Verdict]) -> None:
     divergent = [v for v in verdicts if v.status == "diverges"]
     for verdict in divergent[:_SHOWN]:
-        for line in _divergence(verdict):
+        for line in divergence_lines(verdict):
             output.say(line)
     if len(divergent) > _SHOWN:
         output.say(f"... and {len(divergent) - _SHOWN:,} more diverge; --json lists all")
@@ -90,7 +90,8 @@ def _tell(verdicts: list[Verdict]) -> None:
         output.say(f"  {output.one_line(reason)}")
 
 
-def _divergence(verdict: Verdict) -> Iterator[str]:
+def divergence_lines(verdict: Verdict) -> Iterator[str]:
+    """Yield where an episode went apart, what is stored there and what came."""
     found = verdict.divergence
     if found is not None:
         where = "at the reset" if found.step < 0 else f"at step {found.step + 1}, after {verdict.n_steps} equal ones"

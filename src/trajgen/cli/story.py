@@ -12,7 +12,8 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from trajgen.cli.output import inert, one_line
+from trajgen.cli.output import one_line
+from trajgen.words import ENDS, call_words, inert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,15 +24,6 @@ if TYPE_CHECKING:
 
 _LABEL = 10
 _MAX_TEXT = 4_000  # a page that was read whole would drown the rest
-_ENDS = {
-    "terminated": "the environment ended it",
-    "max_steps": "the budget of steps was used up",
-    "max_turns": "the budget of turns was used up",
-    "deadline": "its time ran out",
-    "context": "the model's context was full",
-    "agent_stop": "the agent stopped",
-    "failure": "it failed",
-}
 
 
 def story(episode: Episode) -> Iterator[RenderableType]:
@@ -128,36 +120,26 @@ def _turn(turn: TurnRecord, steps: Sequence[Step]) -> Iterator[Line]:
     for step in steps:
         yield from _step(step)
     for call in turn.unexecuted:
-        yield "skips", Text(inert(f"{_call(call.tool, call.arguments)}: {call.why}"), "yellow")
+        yield "skips", Text(inert(f"{call_words(call.tool, call.arguments)}: {call.why}"), "yellow")
 
 
 def _option(option: Option) -> str:
     parts = [
         f"{n}={v:.3g}" for n, v in (("say", option.say), ("can", option.can), ("score", option.score)) if v is not None
     ]
-    return one_line(f"{_call(option.tool, option.arguments)}  {' '.join(parts)}")
+    return one_line(f"{call_words(option.tool, option.arguments)}  {' '.join(parts)}")
 
 
 def _step(step: Step) -> Iterator[Line]:
     if step.tool is None:
         yield "calls", Text("nothing", "yellow")
     else:
-        yield "calls", Text(_cut(_call(step.tool, step.arguments)), "green")
+        yield "calls", Text(_cut(call_words(step.tool, step.arguments)), "green")
     if step.raw is not None and step.raw != step.arguments:
         yield "wrote", Text(_cut(step.raw), "yellow")
     if step.observation.text or step.observation.images or step.observation.arrays:
         yield "sees", _observation(step.observation)
     yield from _feedback(step.feedback)
-
-
-def _call(tool: str | None, arguments: str) -> str:
-    try:
-        parsed = msgspec.json.decode(arguments)
-    except msgspec.DecodeError:
-        return f"{tool}({arguments})"
-    if not isinstance(parsed, dict):
-        return f"{tool}({arguments})"
-    return f"{tool}({', '.join(f'{k}={msgspec.json.encode(v).decode()}' for k, v in parsed.items())})"
 
 
 def _observation(seen: ObservationRecord) -> Text:
@@ -194,7 +176,7 @@ def _outcome(episode: Episode) -> Iterator[Line]:
         text.append(f" (its oracle needs {episode.oracle_steps})")
     text.append(f", return {outcome.return_:.6g}")
     if episode.failure is None:
-        text.append(f"; {_ENDS[outcome.stop_reason]}")
+        text.append(f"; {ENDS[outcome.stop_reason]}")
     yield "outcome", text
     if episode.failure is not None:
         f = episode.failure
