@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks import common
 
-NAMES = ("turn_overhead", "latency_hiding", "scale2", "ray_tax", "store", "startup", "memory")
+NAMES = ("turn_overhead", "latency_hiding", "scale2", "ray_tax", "phys_scripted", "store", "startup", "memory")
 _ON_RAY = {"scale2", "ray_tax"}
 
 
