@@ -37,7 +37,7 @@ class Tape(NamedTuple):
 
 def run(*, quick: bool) -> list[common.Figure]:
     """Measure CPU time a physics step, interleaved; the ratio is the floor's over ours, so that 1 is the best."""
-    n, repeats = (2, 1) if quick else (64, 5)
+    n, repeats = (2, 1) if quick else (128, 3)
     tapes = [_tape(seed) for seed in range(n)]
     found = common.interleaved(
         {"ours": lambda: common.spent(lambda: _play(n)), "raw": lambda: common.spent(lambda: _raw(tapes))}, repeats

@@ -113,9 +113,11 @@ def fitted(kind: Kind, train: Tries) -> Any:  # a scikit-learn pipeline
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
 
     model = make_pipeline(StandardScaler(), _classifier(kind, len(train.y)))
-    with warnings.catch_warnings():
+    # one thread: sums in the same order on every machine, and no waiting for cores that others use
+    with warnings.catch_warnings(), threadpool_limits(1):
         # a bound on the passes over the data is part of the recipe
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(train.x, train.y)
@@ -223,6 +225,7 @@ def learn(
         return
     for split, counts in counted.items():
         output.say(_told(split, counts))
+    output.say("ROC-AUC and expected calibration error on the held-out calls, after N training calls:")
     output.say_rich(table(found, sizes))
     if out is not None:
         output.say(f"wrote {out}")
@@ -257,29 +260,27 @@ def _told(split: str, counts: Shares) -> str:
 
 
 def table(found: Sequence[Score], sizes: Sequence[int]) -> Table:
-    """Return the figures as a table: a row for each model and kind of call, two columns for each training size."""
+    """Return the figures as a table: a row for each model and kind of call, a column for each training size."""
     from rich.table import Table
 
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("calls", "n", "model"):
         grid.add_column(name, justify="right" if name == "n" else "left")
     for size in sizes:
-        grid.add_column(f"AUC {size:,}", justify="right")
-        grid.add_column(f"ECE {size:,}", justify="right")
+        grid.add_column(f"N = {size:,}", justify="right", no_wrap=True)
     for calls in dict.fromkeys(score.calls for score in found):
         for model in dict.fromkeys(score.model for score in found):
             own = {score.n_train: score for score in found if (score.model, score.calls) == (model, calls)}
             cells = [own.get(size, own.get(None)) for size in sizes]
-            texts = [text for score in cells for text in _cells(score)]
             n = next((f"{score.n_held_out:,}" for score in own.values()), "-")
-            grid.add_row(calls, n, model, *texts)
+            grid.add_row(calls, n, model, *map(_cell, cells))
     return grid
 
 
-def _cells(score: Score | None) -> tuple[str, str]:
+def _cell(score: Score | None) -> str:
     if score is None:
-        return "-", "-"
-    return "-" if score.auc is None else f"{score.auc:.3f}", f"{score.ece:.3f}"
+        return "-"
+    return f"{'-' if score.auc is None else f'{score.auc:.3f}'} {score.ece:.3f}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -115,6 +115,11 @@ class TabletopPlanner:
         there = [Wish(w.moved, tuple(s for s in w.spots if s.target not in self._fallen)) for w in left]
         return [wish for wish in there if wish.spots]
 
+    def _is_amiss(self, name: str) -> bool:
+        """Say whether an object is not as it should be, as far as one knows, and whether or not it can be helped."""
+        left = () if self._asked is None else self._asked.wishes(self._facts, (), self._cup)
+        return any(wish.moved == name for wish in left)
+
     def _out(self) -> frozenset[str]:
         """Return what is not tried any more."""
         tired = (n for n, t in self._tries.items() if t.picks >= MAX_PICKS or t.places >= MAX_PLACES)
@@ -269,7 +274,7 @@ class TabletopPlanner:
             self._facts = self._facts.union(wishes.brought_about(self._asked, name, spot))
         if complaint is not None and complaint.where is not None:
             self._landed(complaint.where, spot)
-        missed = any(wish.moved == name for wish in self._open()) if made.proper else not worked
+        missed = self._is_amiss(name) if made.proper else not worked
         self._count(made, missed=missed, complaint=complaint)
         if missed:
             self._news = self._failed(f"The {name} is not {spot}", told)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SIGHT_M = 0.20  # how far from the cup an object is seen, sideways, where sight is short
 _PHYSICS = mujoco.mjtState.mjSTATE_INTEGRATION
-_SETTLE_S = 0.1
+_SETTLE_S, _STOPPED_S = 0.1, 0.6
 _NOWHERE = Pose(99.0, 99.0, 0.0, 0.0, 1.0, 0.0)
 
 
@@ -67,6 +67,7 @@ class Table:
         self.rig = rig = Rig(compiled(tuple(thing.kind for thing in task.things)))
         self._short_sight = short_sight
         self._slips = np.random.default_rng(task.noise_seed)
+        self._now: World | None = None
         for first, (x, y, z, yaw) in zip(rig.model.qpos, task.starts, strict=True):
             rig.data.qpos[first : first + 7] = [x, y, z, math.cos(yaw / 2), 0, 0, math.sin(yaw / 2)]
         on_built(rig)
@@ -88,6 +89,7 @@ class Table:
             return motion(rig)
         except OutOfReach:
             rig.valve = rig.valve and rig.touched() >= 0
+            rig.wait(_STOPPED_S, rig.at_rest)  # if it was something in the air that the arm cannot rise over
             raise
         finally:
             rig.on_tick = None
@@ -111,6 +113,7 @@ class Table:
     def _land(self) -> None:
         # contacts and kinematics of the state as it is, so that a restored state says the same to the bit
         mujoco.mj_forward(self.rig.model.mj, self.rig.data)
+        self._now = None
 
     def astray(self, aim: Aim, noise_m: float) -> Aim:
         """Return where the cup really goes. Draws as much whatever the noise, a standard deviation, is."""
@@ -132,10 +135,12 @@ class Table:
     # ---- seeing
 
     def world(self) -> World:
-        """Return where everything really is."""
-        rig = self.rig
-        frames = (tuple(rig.data.qpos[first : first + 7].tolist()) for first in rig.model.qpos)
-        return world.look(self.task.things, frames, rig.touched() if rig.valve else -1)
+        """Return where everything really was when the last motion ended."""
+        if self._now is None:
+            rig = self.rig
+            frames = (tuple(rig.data.qpos[first : first + 7].tolist()) for first in rig.model.qpos)
+            self._now = world.look(self.task.things, frames, rig.touched() if rig.valve else -1)
+        return self._now
 
     def belief(self) -> Belief:
         """Return where everything was last seen; what never was is nowhere near."""
