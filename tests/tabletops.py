@@ -1,14 +1,16 @@
-"""Tabletops without physics, for tests of what is pure: tables drawn at random, and one on which every skill works."""
+"""Tabletops for tests: without physics, drawn at random or such that every skill works, and with them."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from hypothesis import strategies as st
 
 from trajgen.toolenv import Impossible
+from trajgen.types import ToolCall
 from trajgen_envs.tabletop import families, spots, tasks
 from trajgen_envs.tabletop.families import FAMILIES
 from trajgen_envs.tabletop.objects import COLOURS, Thing
@@ -17,9 +19,10 @@ from trajgen_envs.tabletop.world import LID_M, Pose, World
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from trajgen.types import ToolCall
+    from trajgen_envs.tabletop.env import TabletopEnv
     from trajgen_envs.tabletop.tasks import Task
 
+HARD = {"disturbance": 2, "pick_noise_m": 0.008, "place_noise_m": 0.008}
 BLOCK_M, BOWL_INSIDE_M = 0.02, 0.026  # heights of a block's centre: on the table, and on the floor of a bowl
 
 
@@ -110,3 +113,30 @@ class PaperTable:
 def apart(a: Pose, b: Pose) -> float:
     """Return the distance of two poses along the table, metres."""
     return math.dist(a[:2], b[:2])
+
+
+def begun(env: TabletopEnv, seed: int = 0, **options: Any) -> TabletopEnv:
+    """Begin a task."""
+    env.reset(seed=seed, options=options)
+    return env
+
+
+def solve(env: TabletopEnv, limit: int = 60) -> bool:
+    """Let the expert play to the end of the episode; say whether the goal holds then."""
+    info: dict[str, Any] = {"success": env.solved()}
+    for call in itertools.islice(env.oracle(), limit):
+        *_, terminated, _, info = env.step(call)
+        if terminated:
+            break
+    return bool(info["success"])
+
+
+def refused(env: TabletopEnv) -> str | None:
+    """Return what the error channel says of the last call."""
+    lines = env.describe("error")
+    return lines[0].text if lines else None
+
+
+def calling(tool: str, **arguments: Any) -> ToolCall:
+    """Return a call."""
+    return ToolCall(tool, arguments)

@@ -56,11 +56,12 @@ def wait():
     time.sleep(0.05)
 
 
-async def most_at_once(hold, n_processors):
+async def most_at_once(hold, n_processors, *, known=True):
     entry = config.parse({"env": "CartPole-v1", "agent": "random", "seeds": "0:1"}).entries[0]
     placement = Placement(FreeWatch(), n_processors)
     stages = [placement.stage(entry, f"episode{i}") for i in range(N_EPISODES)]
-    await stages[0].run(Meter(hold))  # what a kind costs is not known before its first call
+    if known:
+        await stages[0].run(Meter(hold))
     meter = Meter(hold)
     await asyncio.gather(*(stage.run(meter) for stage in stages for _ in range(2)))
     for stage in stages:
@@ -70,8 +71,9 @@ async def most_at_once(hold, n_processors):
 
 
 @pytest.mark.parametrize("n_processors", [1, 2])
-def test_calls_that_compute_run_only_as_many_at_once_as_there_are_processors(n_processors):
-    assert asyncio.run(most_at_once(compute, n_processors)) <= n_processors
+@pytest.mark.parametrize("known", [True, False])
+def test_calls_that_compute_run_only_as_many_at_once_as_there_are_processors(n_processors, known):
+    assert asyncio.run(most_at_once(compute, n_processors, known=known)) <= n_processors
 
 
 def test_calls_that_wait_are_not_held_back():

@@ -47,8 +47,8 @@ class _Cost:
 
     @property
     def busy(self) -> bool:
-        """Whether its calls compute more than they wait, as far as is known."""
-        return self.cpu_s > _BUSY * self.wall_s
+        """Whether its calls compute; taken for granted until one has been seen to wait."""
+        return self.cpu_s >= _BUSY * self.wall_s
 
     def learn(self, spent_s: list[float]) -> None:
         if spent_s:

@@ -29,7 +29,7 @@ _STAGE: Colour = (8, 9, 11)  # around a scene that does not fill its place
 _RULE: Colour = (52, 58, 68)
 _PLAIN: Colour = (240, 240, 236)
 _QUIET: Colour = (140, 146, 156)
-_DIMMED = 0.42  # of a colour; the rest is paper
+_DIMMED = 0.58  # of a colour; the rest is paper
 # light forms of M. Okabe and K. Ito, Color Universal Design, 2008: told apart by the colour-blind, and on dark paper
 _TONES: Mapping[Tone, Colour] = {
     "thought": (242, 226, 186),
