@@ -145,6 +145,7 @@ def test_nothing_is_picked_where_the_arm_could_not_rise_over_what_stands_there(e
     begun(env, 0, family="stack_in_order", length=4, objects=8, distractors=4)
     for i, x in enumerate(env.table.rig.model.qpos):  # one tower of everything, as no expert would build it
         env.table.rig.data.qpos[x : x + 7] = [0.69, 0.29, 0.02 + 0.06 * i, 1, 0, 0, 0]
+    env.table._land()
     now = env.table.world()
     top = max(range(len(now.things)), key=lambda i: now.poses[i].z)
     env.table._see()
@@ -158,6 +159,7 @@ def test_an_arm_that_has_to_stop_on_its_way_says_so_and_goes_on(env):
     first = env.table.rig.model.qpos[3]
     env.table.rig.data.qpos[first : first + 3] = [0.32, -0.05, 0.55]  # in the air, and only seen from near
     env.table.rig.data.qvel[env.table.rig.model.qvel[3] + 2] = 2.0
+    env.table._land()
     env.step(calling("look", place="top left corner"))
     assert refused(env) == "The arm had to stop: too far from the base."
     env.step(calling("look", place="middle"))
