@@ -33,7 +33,18 @@ def test_it_loads_nothing_heavy(words, tmp_path):
 
 def test_help_names_every_verb_and_a_first_command(cli):
     said = cli("--help")
-    for word in ("run", "resume", "show", "verify", "render", "export", "list", "init", "doctor", "--install-completion"):
+    for word in (
+        "run",
+        "resume",
+        "show",
+        "verify",
+        "render",
+        "export",
+        "list",
+        "init",
+        "doctor",
+        "--install-completion",
+    ):
         assert word in said.out
     assert "trajgen run --env CartPole-v1 --agent random -n 100" in said.out
 

@@ -157,7 +157,9 @@ def _laid_out(rng: Generator, drawn: Drawn) -> tuple[tuple[float, ...], ...] | N
     subjects = _subjects(drawn.goal)
     placed: dict[int, _Circle] = {}
     for index in sorted(range(len(drawn.things)), key=lambda i: (-radius(drawn.things[i]), i)):
-        free = () if index in where else drawn.kept_free
+        # what nobody asks for may lie there, where it is looked into whether enough room is left: see `_can_be_done`
+        bystander = drawn.things[index].kind == "can" and isinstance(drawn.goal, AllOf)
+        free = () if index in where or bystander else drawn.kept_free
         if drawn.corners and drawn.things[index].name in subjects:
             free = CORNERS
         # what is to be moved there must not touch the place; a bowl's rim may reach into it
