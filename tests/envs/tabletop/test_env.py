@@ -293,7 +293,7 @@ def test_a_place_that_came_out_otherwise_says_where_the_thing_is_now(env):
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"famly": "undo"}, r"options\.famly: unknown key; did you mean 'family'"),
+        ({"familyx": "undo"}, r"options\.familyx: unknown key; did you mean 'family'"),
         ({"family": "tidy"}, "options.family"),
         ({"objects": 9}, "options.objects"),
         ({"pick_noise_m": -1}, "options.pick_noise_m"),
