@@ -24,7 +24,7 @@ from trajgen_envs.tabletop.table import Table
 from trajgen_envs.tabletop.world import DIRECTIONS, PLACES, radius
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from trajgen.types import Channel, Json, Observation
     from trajgen_envs.tabletop.camera import Sink
@@ -198,10 +198,14 @@ class TabletopEnv(ToolEnv):
         index = before.find(name)
         half = radius(before.things[index])
         free = table.run(lambda rig: skills.push(rig, aim, table.tops_m(), direction, distance_m, half))
-        old, new, (dx, dy) = before.poses[index], table.world().poses[index], DIRECTIONS[direction]
+        after = table.world()
+        old, new, (dx, dy) = before.poses[index], after.poses[index], DIRECTIONS[direction]
         moved_m = (new.x - old.x) * dx + (new.y - old.y) * dy
         why = f"it moved {100 * moved_m:.0f} cm" if free else "something was in the way"
-        return self._judged(f"moved({name}, {direction}, {distance_m:g})", why, worked=moved_m >= _PUSHED * distance_m)
+        if after.fallen(index):
+            why = "it fell off the table"
+        worked = moved_m >= _PUSHED * distance_m and not after.fallen(index)
+        return self._judged(f"moved({name}, {direction}, {distance_m:g})", why, worked=worked)
 
     def _look(self, arguments: Mapping[str, Json]) -> Acted:
         place, table = arguments.get("place"), self.table
@@ -259,10 +263,16 @@ class TabletopEnv(ToolEnv):
 
     def oracle(self) -> Iterator[ToolCall]:
         """Yield the calls that are still needed."""
-        return oracle.calls(self.task.goal, self.table.world, lambda: self._said.over)
+        return oracle.calls(self.task.goal, self.table.world, self._unseen, lambda: self._said.over)
+
+    def _unseen(self) -> Collection[int]:
+        """Return the objects that have to be looked for, and can be."""
+        return self.table.belief().unseen if self._options.look else ()
 
     def can(self, call: ToolCall) -> float:
-        """Return the probability that a call works now; see `affordance` and `learned`."""
+        """Return the probability that a call works now; see `affordance` and `learned`. 0 for one that does not fit."""
+        if self.action_space.problem(call) is not None:  # type: ignore[attr-defined] # a ToolSpace
+            return 0.0
         return self._estimate(call, self.table.belief(), self._options, self.table.rig.at)
 
     def state_digest(self) -> bytes:

@@ -82,7 +82,7 @@ SIZES: dict[Family, Size] = {
     "stack_at_corner": Size(2, 4, 3),
     "different_corners": Size(1, 4, 3),
     "stack_in_order": Size(1, 4, 2),
-    "sort_by_kind": Size(2, 5, 3),
+    "sort_by_kind": Size(2, 4, 3),
     "clear_area": Size(1, 4, 2),
     "undo": Size(1, 3, 2),
     "beside": Size(1, 3, 1),

@@ -208,8 +208,7 @@ class Clear(Struct, frozen=True, tag="clear"):
         return len(self.names)
 
     def _off(self, world: World, name: str) -> bool:
-        index = world.find(name)
-        return not (world.at(index, self.place) or world.fallen(index) or index == world.held)
+        return world.clear_of(world.find(name), self.place)
 
     def facts(self, world: World) -> list[Fact]:
         """Return what is off the place."""

@@ -25,7 +25,7 @@ _HELP = (
 def answer(question: str, world: World, goal: Goal) -> Line:
     """Answer one question, with the predicate the answer came from."""
     asked = " ".join(re.findall(r"[a-z]+", question.lower()))
-    named = [i for i, thing in enumerate(world.things) if thing.name in asked]
+    named = [i for i, thing in enumerate(world.things) if re.search(rf"\b{thing.name}\b", asked)]
     if re.search(r"\b(done|finished|complete|ready)\b", asked):
         return _done(world, goal)
     if re.search(r"\b(next|should i|what to do|what do i)\b", asked):

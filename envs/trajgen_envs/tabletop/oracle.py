@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from trajgen.types import ToolCall
@@ -10,7 +11,7 @@ from trajgen_envs.tabletop.goals import Move
 from trajgen_envs.tabletop.world import PLACES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from trajgen_envs.tabletop.goals import Goal
     from trajgen_envs.tabletop.world import World
@@ -18,16 +19,33 @@ if TYPE_CHECKING:
 MAX_CALLS = 60
 
 
-def calls(goal: Goal, see: Callable[[], World], is_over: Callable[[], bool]) -> Iterator[ToolCall]:
-    """Yield picks and places until the goal holds, then `done`; what failed is done again."""
+def calls(
+    goal: Goal, see: Callable[[], World], unseen: Callable[[], Collection[int]], is_over: Callable[[], bool]
+) -> Iterator[ToolCall]:
+    """Yield picks and places until the goal holds, then `done`; what failed is done again.
+
+    Args:
+        unseen: Objects that the arm has not seen yet: it has to look before it can act on them.
+    """
     for _ in range(MAX_CALLS):
         if is_over():
             return
         world = see()
         if goals.holds(goal, world):
             break
-        yield _next(goal, world)
+        yield _looking(_next(goal, world), world, unseen())
     yield ToolCall("done", {})
+
+
+def _looking(call: ToolCall, world: World, unseen: Collection[int]) -> ToolCall:
+    """Return the call, or a look at where its object or target lies."""
+    for name in call.arguments.values():
+        index = world.find(name)
+        if index in unseen:
+            x, y = world.poses[index][:2]
+            place = min(PLACES, key=lambda p: math.dist(PLACES[p].middle, (x, y)))
+            return ToolCall("look", {"place": place})
+    return call
 
 
 def _next(goal: Goal, world: World) -> ToolCall:

@@ -46,6 +46,8 @@ def find(world: World, moved: int, target: str, relation: Relation) -> Spot:
     if relation in BESIDE:
         return _next_to(world, moved, other, relation)
     is_bowl = world.things[other].kind == "bowl"
+    if moved >= 0 and world.things[moved].kind == "bowl":
+        raise Impossible(f"target: the {world.name(moved)} fits neither in nor on the {target}")
     wanted = "in" if is_bowl else "on"
     if relation != wanted:
         raise Impossible(

@@ -1,7 +1,8 @@
 """A task: the things, where they lie at the start, the goal, and what will go wrong. A pure function of generators.
 
 The scene is drawn from the environment's generator. Noise and disturbances have generators of their own, seeded from
-it, so that the same seed gives the same scene whatever the dials say: cells of an ablation are paired.
+it, so that the same seed gives the same scene whatever noise, disturbance and occlusion are: cells of an ablation are
+paired. Dials that say what lies there (`objects`, `length`, `distractors`, `family`) draw another scene.
 """
 
 from __future__ import annotations

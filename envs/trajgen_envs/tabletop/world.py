@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ON_M = 0.015  # how far the upper object's centre may be from the lower one's, sideways
 ON_HEIGHT_M = 0.008  # how far from touching it may be, upwards
+IN_M = 0.058  # a heaped block may lean on the wall; one that leans on it from outside is 78 mm away or more
 AT_M = 0.005  # how far outside an area's edge the centre may lie
 BESIDE_MIN_M, BESIDE_MAX_M, BESIDE_ACROSS_M = 0.04, 0.14, 0.04  # from edge to edge, and sideways
 UPRIGHT = 0.9  # cosine
@@ -108,14 +109,23 @@ class World(NamedTuple):
         return math.dist(p[:2], q[:2]) <= ON_M and abs(gap) <= ON_HEIGHT_M
 
     def inside(self, a: int, bowl: int) -> bool:
-        """Say whether `a` lies in a bowl: its centre within the rim, above the floor, itself or upon others there."""
+        """Say whether `a` lies in a bowl: its centre within `IN_M` of the bowl's, above the floor, itself or upon others.
+
+        Of bowls that stand in one another only the uppermost counts.
+        """
+        if not self._contains(bowl, a):
+            return False
+        floor_m = self.poses[bowl].z
+        return not any(self.poses[i].z > floor_m and self._contains(i, a) for i in range(len(self.things)) if i != bowl)
+
+    def _contains(self, bowl: int, a: int) -> bool:
         p, q = self.poses[a], self.poses[bowl]
         if a in (bowl, self.held) or self.things[bowl].kind != "bowl" or self.things[a].kind == "bowl":
             return False
-        return q.up > UPRIGHT and q.z < p.z < q.z + _HEAP_M and math.dist(p[:2], q[:2]) <= scene.BOWL_RADIUS_M
+        return q.up > UPRIGHT and q.z < p.z < q.z + _HEAP_M and math.dist(p[:2], q[:2]) <= IN_M
 
     def at(self, a: int, place: str) -> bool:
-        """Say whether the centre of `a` is in a place of the table, and `a` on the table, not below it or in the air."""
+        """Say whether the centre of `a` is in a place of the table, on it or on something there; not in the cup, not below."""
         p = self.poses[a]
         return a != self.held and p.z > -scene.BLOCK_HALF_M and PLACES[place].holds(p.x, p.y)
 
@@ -127,6 +137,11 @@ class World(NamedTuple):
         across = abs((p.x - q.x) * dy) + abs((p.y - q.y) * dx)
         near = -_OVERLAP_M <= along <= BESIDE_MAX_M and across <= BESIDE_ACROSS_M
         return a not in (b, self.held) and near and self.on_table(a)
+
+    def clear_of(self, a: int, place: str) -> bool:
+        """Say whether no part of `a` is in a place of the table: its centre lies outside by its radius, or more."""
+        p = self.poses[a]
+        return a != self.held and not self.fallen(a) and not PLACES[place].holds(p.x, p.y, radius(self.things[a]))
 
     def on_table(self, a: int) -> bool:
         """Say whether `a` stands on the table itself."""

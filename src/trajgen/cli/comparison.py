@@ -45,11 +45,11 @@ _CELL_NOTES = {
     "failed": "failed: episodes in no other column",
 }
 _PAIR_NOTE = (
-    "A and B: the same task, all other keys alike. B - A: points of success, Newcombe's paired interval (1998, method "
+    "A and B: the same seed, first observation and other keys. B - A: points of success, Newcombe's paired interval (1998, method "
     "10). p: McNemar's exact test, two-sided; Holm p: adjusted for {tests}. kept: success of B / success of A."
 )
 _UNPAIRED_NOTE = (
-    " unpaired: episodes of A + of B without a partner: failed, missing, or of a task played more than once."
+    " unpaired: episodes of A + of B without a partner: failed, missing, played more than once, or told another start."
 )
 _INDENT = "  "
 _GAP = "  "

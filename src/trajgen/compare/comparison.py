@@ -135,7 +135,7 @@ def _grouped(keys: Keys, by: Sequence[Key], of: Iterable[Row]) -> _Grouped:
         values = tuple(_value(keys, key, row) for key in by)
         sample = 0 if dials.SAMPLE in by else row.sample
         cells[values].append(row)
-        played[values].append(Played(Twin(rest_of[row.entry], row.seed, sample, row.trial), row.success))
+        played[values].append(Played(Twin(rest_of[row.entry], row.start, row.seed, sample, row.trial), row.success))
     return _Grouped(cells, {values: group(values, of) for values, of in played.items()})
 
 

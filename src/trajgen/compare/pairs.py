@@ -18,10 +18,12 @@ class Twin(NamedTuple):
 
     Attributes:
         rest: The values of all other keys, as a number.
+        start: What both were told at first: an option that changes the scene makes another task of the same seed.
         sample: 0 where samples are what is compared.
     """
 
     rest: int
+    start: bytes
     seed: int
     sample: int
     trial: int
@@ -41,7 +43,7 @@ class Pair(Struct, frozen=True):
         key: The key in which they differ.
         a, b: Their values of all keys.
         n: Pairs; `both`, `only_a`, `only_b` and `neither` add up to it.
-        unpaired_a, unpaired_b: Their episodes without a partner: of failed, missing or repeated tasks.
+        unpaired_a, unpaired_b: Their episodes without a partner: of failed, missing, repeated or different tasks.
         p: Two-sided, of McNemar's exact test; None where `n` is 0.
         p_holm: `p` adjusted for the number of tests of this comparison.
         difference: Success of B - success of A, shares of 1; `difference_95` is Newcombe's interval.

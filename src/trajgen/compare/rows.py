@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
 from trajgen.store import reader
@@ -21,12 +22,14 @@ class Row(NamedTuple):
 
     Attributes:
         entry: Index into the plan's entries.
+        start: Equal for equal first observations, as far as words tell them apart.
         success: None where it failed, or its environment cannot tell.
         return_: Undiscounted sum of rewards.
         n_lines: Lines of feedback that its agent was shown.
     """
 
     entry: int
+    start: bytes
     seed: int
     sample: int
     trial: int
@@ -58,6 +61,7 @@ def _row(entry: int, key: EpisodeKey, episode: Episode) -> Row:
     failed = episode.failure is not None
     return Row(
         entry=entry,
+        start=blake2b(episode.reset.observation.text.encode(), digest_size=8).digest(),
         seed=key.seed,
         sample=key.sample,
         trial=key.trial,
