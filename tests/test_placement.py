@@ -76,5 +76,28 @@ def test_calls_that_compute_run_only_as_many_at_once_as_there_are_processors(n_p
     assert asyncio.run(most_at_once(compute, n_processors, known=known)) <= n_processors
 
 
+def test_of_episodes_that_want_to_compute_the_oldest_goes_first():
+    async def order():
+        entry = config.parse({"env": "CartPole-v1", "agent": "random", "seeds": "0:1"}).entries[0]
+        placement = Placement(FreeWatch(), 1)
+        stages = [placement.stage(entry, f"episode{i}") for i in range(N_EPISODES)]
+        done = []
+
+        async def play(i):
+            for _ in range(3):
+                await stages[i].run(compute)
+            done.append(i)
+
+        await asyncio.gather(*(play(i) for i in reversed(range(N_EPISODES))))
+        for stage in stages:
+            stage.close()
+        placement.close()
+        return done
+
+    done = asyncio.run(order())
+    # whoever leaves has to come back in: meanwhile the next one is let in
+    assert all(abs(place - i) <= 2 for place, i in enumerate(done) if i != N_EPISODES - 1), done
+
+
 def test_calls_that_wait_are_not_held_back():
     assert asyncio.run(most_at_once(wait, 1)) == N_EPISODES

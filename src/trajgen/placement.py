@@ -4,13 +4,16 @@ The first episodes of a kind run on threads; a kind whose steps are cheap runs i
 never moves: the decision is made before it is made. Where it runs changes nothing about what it does.
 
 Of the calls that keep a processor busy only as many run at once as the worker has processors. Sixty-four simulators
-that all want to step would each take longer, and the event loop would wait behind them all. Calls that wait for
-something else (a server, a child process) are not held back.
+that all want to step would each take longer, and the event loop would wait behind them all. The episode that began
+first goes first, so that episodes end one by one and not all at last. Calls that wait for something else (a server, a
+child process) are not held back.
 """
 
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -57,18 +60,55 @@ class _Cost:
             self.max_s = min(self.max_s, max(spent_s))
 
 
+class _Processors:
+    """So many may be inside at once; of those that wait, whoever took a place first."""
+
+    def __init__(self, n: int) -> None:
+        self._free = n
+        self._places = itertools.count()
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+
+    def next_place(self) -> int:
+        return next(self._places)
+
+    async def enter(self, place: int) -> None:
+        if self._free:
+            self._free -= 1
+            return
+        mine = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (place, id(mine), mine))
+        try:
+            await mine
+        except asyncio.CancelledError:
+            if mine.done() and not mine.cancelled():  # let in and called off at once: the next may go
+                self.leave()
+            raise
+
+    def leave(self) -> None:
+        while self._waiting:
+            _, _, first = heapq.heappop(self._waiting)
+            if not first.done():
+                first.set_result(None)
+                return
+        self._free += 1
+
+
 class _Measured:
     """A stage that notes what each call cost, and lets only so many busy ones run at once."""
 
-    def __init__(self, inner: Stage, cost: _Cost, processors: asyncio.Semaphore) -> None:
+    def __init__(self, inner: Stage, cost: _Cost, processors: _Processors) -> None:
         self._inner, self._cost, self._processors = inner, cost, processors
+        self._place = processors.next_place()
         self._spent_s: list[float] = []
 
     async def run(self, function: Callable[..., T], *args: Any) -> T:
         if not self._cost.busy:
             return await self._inner.run(self._timed, function, args)
-        async with self._processors:
+        await self._processors.enter(self._place)
+        try:
             return await self._inner.run(self._timed, function, args)
+        finally:
+            self._processors.leave()
 
     def _timed(self, function: Callable[..., T], args: tuple[Any, ...]) -> T:
         started, cpu = time.perf_counter(), time.thread_time()
@@ -94,7 +134,7 @@ class Placement:
 
     def __init__(self, watch: Watch, n_processors: int) -> None:
         self._watch = watch
-        self._processors = asyncio.Semaphore(n_processors)
+        self._processors = _Processors(n_processors)
         self._costs: dict[str, _Cost] = {}
         self._inline = watch.guard()
         self._idle: list[EnvThread] = []

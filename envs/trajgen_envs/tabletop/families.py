@@ -89,6 +89,14 @@ SIZES: dict[Family, Size] = {
 }
 
 
+def misfit(family: Family, length: int) -> str | None:
+    """Say why a family cannot have so many moves; None where it can."""
+    size = SIZES[family]
+    if size.least <= length <= size.most:
+        return None
+    return f"length: expected {size.least} to {size.most} for {family}, found {length}"
+
+
 def draw(rng: Generator, family: Family, length: int | None, n_objects: int, n_distractors: int) -> Drawn:
     """Draw a task.
 
@@ -98,10 +106,9 @@ def draw(rng: Generator, family: Family, length: int | None, n_objects: int, n_d
         n_distractors: Cans, which no task asks for.
     Raises: ConfigError: `length` does not fit the family.
     """
-    size = SIZES[family]
-    n = size.usual if length is None else length
-    if not size.least <= n <= size.most:
-        raise ConfigError(f"options.length: expected {size.least} to {size.most} for {family}, found {n}")
+    n = SIZES[family].usual if length is None else length
+    if problem := misfit(family, n):
+        raise ConfigError(f"options.{problem}")
     drawn = _DRAW[family](rng, n, n_objects)
     others = [thing for thing in _some(rng, "can", len(COLOURS)) if thing not in drawn.things]
     drawn = drawn._replace(things=(*drawn.things, *others[:n_distractors]))

@@ -65,6 +65,12 @@ class TabletopOptions(Struct, frozen=True, forbid_unknown_fields=True):
     occlusion: bool = False
     distractors: Annotated[int, Meta(ge=0, le=4)] = 0
 
+    def __post_init__(self) -> None:
+        """Refuse a length that the family cannot have, before any episode is played."""
+        problem = families.misfit(self.family, self.length) if self.family and self.length else None
+        if problem:
+            raise ValueError(problem)
+
 
 class Shove(Struct, frozen=True):
     """One knock against an object.

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tabletops import bowl_pose, littered, pose, table
@@ -27,6 +27,7 @@ def _can(call, world=TWO, unseen=(), **options):
     return affordance.analytic(call, Belief(world, unseen), TabletopOptions(**options))
 
 
+@settings(deadline=None)
 @given(littered(), st.sampled_from(NOISES), st.data())
 def test_it_is_a_probability_and_0_exactly_for_what_cannot_be_begun(now, noise, data):
     held = data.draw(st.integers(-1, len(now.things) - 1))
@@ -65,6 +66,7 @@ def test_an_empty_cup_places_nothing():
     assert _can(PLACE, TWO._replace(held=0)) == 1
 
 
+@settings(deadline=None)
 @given(st.floats(0.001, 0.05), st.floats(0.001, 0.05))
 def test_within_is_rayleighs_law(radius_m, noise_m):
     drawn = np.random.default_rng(0).normal(0, noise_m, (4_000, 2))

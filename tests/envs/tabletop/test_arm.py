@@ -8,7 +8,7 @@ import math
 import mujoco
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from trajgen_envs.tabletop import arm, scene
@@ -37,6 +37,7 @@ def forward():
     return at
 
 
+@settings(deadline=None)
 @given(ANYWHERE, HEADINGS)
 def test_the_cup_gets_exactly_where_it_was_asked_and_points_down(forward, point, heading):
     try:
@@ -48,17 +49,20 @@ def test_the_cup_gets_exactly_where_it_was_asked_and_points_down(forward, point,
     assert down == pytest.approx((0, 0, -1), abs=EXACT_M)
 
 
+@settings(deadline=None)
 @given(OVER, HEADINGS, HEADINGS)
 def test_the_cup_turns_by_the_heading(forward, over, first, second):
     a, b = (forward(arm.inverse(*over, 0.1, heading, HOME))[2] for heading in (first, second))
     assert math.remainder((b - a) - (second - first), 2 * math.pi) == pytest.approx(0, abs=1e-6)
 
 
+@settings(deadline=None)
 @given(OVER, st.floats(0.0, 0.3))
 def test_the_whole_working_area_is_in_reach(over, height):
     arm.inverse(*over, height, 0.0, HOME)
 
 
+@settings(deadline=None)
 @given(OVER, OVER, st.floats(0.0, 0.25), st.floats(0.0, 0.25))
 def test_neighbouring_points_of_a_line_have_neighbouring_joint_angles(start, end, low, high):
     a, b = np.array([*start, low]), np.array([*end, high])
@@ -69,6 +73,7 @@ def test_neighbouring_points_of_a_line_have_neighbouring_joint_angles(start, end
         assert max(abs(p - q) for p, q in zip(one, other, strict=True)) < 0.05
 
 
+@settings(deadline=None)
 @given(OVER, st.integers(-2, 2), st.integers(-2, 2))
 def test_joints_that_turn_fully_take_the_turn_nearest_to_where_they_are(over, pans, turns):
     there = arm.inverse(*over, 0.1, 0.5, HOME)
@@ -76,6 +81,7 @@ def test_joints_that_turn_fully_take_the_turn_nearest_to_where_they_are(over, pa
     assert arm.inverse(*over, 0.1, 0.5, near) == pytest.approx(near)
 
 
+@settings(deadline=None)
 @given(OVER, OVER, st.floats(0.05, 0.3), st.floats(0.05, 0.95))
 def test_a_swing_in_joint_space_never_dips_below_both_of_its_ends(forward, start, end, height, share):
     a = arm.inverse(*start, height, 0.0, HOME)
@@ -93,6 +99,7 @@ def test_what_is_out_of_reach_says_on_which_side(point, why):
         arm.inverse(*point, 0.0, HOME)
 
 
+@settings(deadline=None)
 @given(ANYWHERE)
 def test_the_arm_is_never_stretched_to_where_its_joints_would_race(point):
     try:

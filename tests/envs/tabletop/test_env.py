@@ -322,3 +322,43 @@ def test_before_a_reset_it_says_what_to_do(env):
 def test_relations_offered_are_those_there_are_spots_for():
     (place,) = (tool for tool in tools.ANY if tool.name == "place")
     assert set(place.parameters["properties"]["relation"]["enum"]) == set(spots.RELATIONS)
+
+
+def test_a_bowl_cannot_be_put_into_another(env):
+    begun(env, 0, family="matching_bowls", length=2, objects=4)
+    first, second = (thing.name for thing in env.task.things if thing.kind == "bowl")
+    env.step(ToolCall("pick", {"object": first}))
+    assert env.table.world().held == env.table.world().find(first)
+    before = env.state_digest()
+    env.step(ToolCall("place", {"target": second, "relation": "in"}))
+    assert "fits neither in nor on" in env.describe("error")[0].text
+    assert env.state_digest() == before
+
+
+def test_what_is_pushed_off_the_table_did_not_work_and_says_so(env):
+    begun(env, 3, family="stack_all")
+    name = env.task.things[0].name
+    for _ in range(6):
+        env.step(ToolCall("push", {"object": name, "direction": "left", "distance_m": 0.25}))
+        if env.table.world().fallen(0):
+            break
+    assert env.describe("success")[0].text == "The last skill failed."
+    assert env.describe("error")[0].text == "It fell off the table."
+
+
+def test_the_expert_looks_for_what_it_has_not_seen(env):
+    begun(env, 1, family="matching_bowls", occlusion=True)
+    calls = []
+    for call in env.oracle():
+        calls.append(call.tool)
+        assert env.describe("error") in ([], None), call
+        if env.step(call)[2]:
+            break
+    assert "look" in calls
+    assert env.solved()
+
+
+def test_a_call_that_fits_no_tool_can_not_be_done(env):
+    begun(env, 0)
+    for call in (ToolCall("pick", {}), ToolCall("bogus", {}), ToolCall("pick", {"object": "nope"}), ToolCall(None)):
+        assert env.can(call) == 0

@@ -51,7 +51,7 @@ def draws(draw):
     return family, families.draw(np.random.default_rng(draw(SEEDS)), family, length, n, draw(st.integers(0, 4)))
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(draws())
 def test_the_text_says_everything_the_goal_is_about(drawn):
     family, (things, goal, text, *_) = drawn
@@ -64,7 +64,7 @@ def test_the_text_says_everything_the_goal_is_about(drawn):
     assert not missing, f"{text!r} does not say {missing}"
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(draws())
 def test_all_the_blocks_means_every_block_on_the_table(drawn):
     family, (things, goal, text, *_) = drawn
@@ -103,7 +103,7 @@ def _recoloured(text, few):
     return re.sub("|".join(few), lambda m: few[m[0]], text)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(draws())
 def test_no_two_things_of_a_table_are_alike_and_an_instruction_begins_and_ends_like_one(drawn):
     _, (things, _, text, *_) = drawn
@@ -111,6 +111,7 @@ def test_no_two_things_of_a_table_are_alike_and_an_instruction_begins_and_ends_l
     assert re.fullmatch(r"[A-Z][^\n]*\.", text)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(FAMILIES), SEEDS, st.integers(3, 8), st.integers(0, 4))
 def test_a_table_has_as_many_things_as_were_asked_for_or_as_the_task_needs(family, seed, n, distractors):
     drawn = families.draw(np.random.default_rng(seed), family, None, n, distractors)
@@ -135,6 +136,7 @@ def _composed(seed, **options):
     return tasks.compose(np.random.default_rng(seed), TabletopOptions(**options))
 
 
+@settings(deadline=None)
 @given(drawn_tasks())
 def test_things_lie_on_the_table_with_gaps_between_them(task):
     for thing, (x, y, *_) in zip(task.things, task.starts, strict=True):
@@ -143,6 +145,7 @@ def test_things_lie_on_the_table_with_gaps_between_them(task):
         assert math.dist(p[:2], q[:2]) > radius(a) + radius(b) + 0.02
 
 
+@settings(deadline=None)
 @given(SEEDS, st.sampled_from(FAMILIES), st.integers(0, 4), st.floats(0, 0.05), st.booleans())
 def test_noise_disturbance_and_what_can_be_seen_change_nothing_of_the_task(seed, family, shoves, noise, hidden):
     plain = _composed(seed, family=family)
@@ -162,6 +165,7 @@ def test_noise_disturbance_and_what_can_be_seen_change_nothing_of_the_task(seed,
     assert split_of(hard.key()) == split_of(plain.key())
 
 
+@settings(deadline=None)
 @given(SEEDS, st.sampled_from(FAMILIES))
 def test_more_shoves_hold_all_the_fewer_ones(seed, family):
     shoves = [set(_composed(seed, family=family, disturbance=n).shoves) for n in range(5)]
@@ -169,6 +173,7 @@ def test_more_shoves_hold_all_the_fewer_ones(seed, family):
     assert all(few < more for few, more in itertools.pairwise(shoves))
 
 
+@settings(deadline=None)
 @given(SEEDS, st.integers(1, 4))
 def test_only_what_has_to_be_moved_is_shoved(seed, n):
     task = _composed(seed, disturbance=n)
@@ -176,6 +181,7 @@ def test_only_what_has_to_be_moved_is_shoved(seed, n):
     assert all(task.things[shove.thing].name in moved for shove in task.shoves)
 
 
+@settings(deadline=None)
 @given(drawn_tasks())
 def test_every_task_names_the_least_number_of_things_to_be_done(task):
     facts = task.goal.facts(tasks.start(task.things, task.starts))

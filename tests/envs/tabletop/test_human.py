@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tabletops import BOWL_INSIDE_M, PaperTable, bowl_pose, drawn_tasks, littered, pose, table
@@ -60,6 +60,7 @@ def test_what_has_fallen_is_said_to_have_fallen():
     assert human.answer("where is the red block?", now, GOAL).text == "The red block has fallen off the table."
 
 
+@settings(deadline=None)
 @given(littered(), st.data())
 def test_whereabouts_are_true(now, data):
     index = data.draw(st.integers(0, len(now.things) - 1))
@@ -78,6 +79,7 @@ def test_whereabouts_are_true(now, data):
         assert not any(now.at(index, place) for place in PLACES)
 
 
+@settings(deadline=None)
 @given(littered(), st.data())
 def test_what_is_upon_something_is_told_wholly(now, data):
     index = data.draw(st.integers(0, len(now.things) - 1))
@@ -88,6 +90,7 @@ def test_what_is_upon_something_is_told_wholly(now, data):
     assert lying or before == "nothing"
 
 
+@settings(deadline=None)
 @given(drawn_tasks())
 def test_whoever_does_what_it_says_next_gets_done(task):
     paper = PaperTable(task)
@@ -104,6 +107,7 @@ def test_whoever_does_what_it_says_next_gets_done(task):
     assert human.answer("am I done?", paper.world, task.goal).text == "Yes, all is as it should be."
 
 
+@settings(deadline=None)
 @given(littered(), st.text(max_size=60))
 def test_any_question_gets_one_printable_line(now, question):
     line = human.answer(question, now, AllOf((Related(now.name(0), "at", "middle"),)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tabletops import apart, bowl_pose, littered, pose, table
@@ -30,6 +30,7 @@ def _room(now, moved):
     )
 
 
+@settings(deadline=None)
 @given(littered(), st.sampled_from(sorted(PLACES)), st.data())
 def test_a_spot_at_a_place_is_in_it_and_overlaps_no_neighbour(now, place, data):
     moved = data.draw(st.integers(0, len(now.things) - 1))
@@ -39,6 +40,7 @@ def test_a_spot_at_a_place_is_in_it_and_overlaps_no_neighbour(now, place, data):
     assert _room(put, moved) >= GAP_M - 1e-9
 
 
+@settings(deadline=None)
 @given(littered(), st.sampled_from(sorted(BESIDE)), st.data())
 def test_a_spot_beside_a_thing_is_on_that_side_of_it_and_overlaps_no_neighbour(now, relation, data):
     moved, other = data.draw(st.permutations(range(len(now.things))))[:2]
@@ -48,6 +50,7 @@ def test_a_spot_beside_a_thing_is_on_that_side_of_it_and_overlaps_no_neighbour(n
     assert _room(put, moved) >= GAP_M - 1e-9
 
 
+@settings(deadline=None)
 @given(littered(), st.data())
 def test_a_spot_on_or_in_a_thing_is_there(now, data):
     moved, other = data.draw(st.permutations(range(len(now.things))))[:2]
@@ -58,6 +61,7 @@ def test_a_spot_on_or_in_a_thing_is_there(now, data):
     assert put.inside(moved, other) if relation == "in" else put.on(moved, other)
 
 
+@settings(deadline=None)
 @given(littered(), st.data())
 def test_any_target_and_relation_has_a_spot_or_is_impossible(now, data):
     moved = data.draw(st.integers(-1, len(now.things) - 1))

@@ -6,7 +6,7 @@ import itertools
 import math
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tabletops import BLOCK_M, bowl_pose, littered, pose, table
@@ -43,6 +43,7 @@ def _clearly(value: float, bound: float) -> bool:
     return value < bound
 
 
+@settings(deadline=None)
 @given(XS, YS, ANGLES, st.floats(0, 0.03), st.floats(-0.02, 0.02))
 def test_on_holds_exactly_within_its_tolerances(x, y, angle, off_m, gap_m):
     upper = pose(x + off_m * math.cos(angle), y + off_m * math.sin(angle), 3 * BLOCK_M + gap_m)
@@ -51,6 +52,7 @@ def test_on_holds_exactly_within_its_tolerances(x, y, angle, off_m, gap_m):
     assert not now.on(0, 1)
 
 
+@settings(deadline=None)
 @given(XS, YS, ANGLES, st.floats(0, 0.08), st.floats(0.001, 0.2))
 def test_inside_holds_from_the_floor_to_the_heap_within_the_rim(x, y, angle, off_m, height):
     block = pose(x + off_m * math.cos(angle), y + off_m * math.sin(angle), height)
@@ -64,6 +66,7 @@ def test_nothing_is_inside_a_bowl_that_lies_on_its_side():
     assert not table({"red block": pose(0.5, 0.0, 0.03), "green bowl": bowl}).inside(0, 1)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(PLACES)), st.floats(0.2, 0.8), st.floats(-0.4, 0.4))
 def test_at_holds_within_a_margin_of_the_place(place, x, y):
     area = PLACES[place]
@@ -79,6 +82,7 @@ def test_what_has_fallen_is_at_no_place(place):
     assert not now.on_table(0)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(BESIDE)), st.floats(-0.05, 0.3), st.floats(-0.1, 0.1))
 def test_beside_holds_within_its_tolerances_on_the_side_it_names(relation, gap_m, across_m):
     dx, dy = world.DIRECTIONS[BESIDE[relation]]
@@ -89,6 +93,7 @@ def test_beside_holds_within_its_tolerances_on_the_side_it_names(relation, gap_m
     assert now.beside(0, 1, relation) == (near and _clearly(abs(across_m), BESIDE_ACROSS_M))
 
 
+@settings(deadline=None)
 @given(XS, YS, XS, YS, st.sampled_from([("left of", "right of"), ("behind", "in front of")]))
 def test_beside_turns_round_with_the_two_it_relates(x, y, u, v, sides):
     now = table({"red block": pose(x, y), "blue block": pose(u, v)})
@@ -96,6 +101,7 @@ def test_beside_turns_round_with_the_two_it_relates(x, y, u, v, sides):
         assert now.beside(0, 1, one) == now.beside(1, 0, other)
 
 
+@settings(deadline=None)
 @given(littered())
 def test_no_two_things_stand_on_each_other_and_none_on_or_in_itself(now):
     n = range(len(now.things))
@@ -104,6 +110,7 @@ def test_no_two_things_stand_on_each_other_and_none_on_or_in_itself(now):
     assert not any(now.inside(a, b) and now.inside(b, a) for a, b in itertools.combinations(n, 2))
 
 
+@settings(deadline=None)
 @given(littered(), st.data())
 def test_what_is_in_the_cup_is_nowhere(now, data):
     held, below = data.draw(st.permutations(range(len(now.things))))[:2]
@@ -122,6 +129,7 @@ def test_what_is_in_the_cup_is_nowhere(now, data):
     assert all(held not in lifted.upon(b) for b in others)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(QUARTERS), st.sampled_from(QUARTERS), st.floats(-math.pi, math.pi))
 def test_a_block_has_one_pose_whichever_face_is_up(first, second, yaw):
     turned = (math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2))
