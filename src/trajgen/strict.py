@@ -43,7 +43,7 @@ def convert(data: Any, type_: type[T], where: str) -> T:  # untyped by nature
     try:
         return msgspec.convert(data, type_)
     except msgspec.ValidationError as error:
-        raise ConfigError(_explain(str(error), data, where)) from None
+        raise ConfigError(_explain(str(error), data, type_, where)) from None
 
 
 def _no_unknown_keys(data: Any, type_: Any, where: str) -> None:
@@ -63,7 +63,7 @@ def _keys(type_: Any) -> tuple[str, ...] | None:
     return tuple(f.encode_name for f in info.fields) if isinstance(info, msgspec.inspect.StructType) else None
 
 
-def _explain(message: str, data: Any, where: str) -> str:
+def _explain(message: str, data: Any, type_: Any, where: str) -> str:
     said, _, path = message.partition(" - at `$")
     steps = re.findall(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]", path.rstrip("`"))
     found: Any = data
@@ -78,9 +78,22 @@ def _explain(message: str, data: Any, where: str) -> str:
         return f"{join(full, unknown['key'])}: unknown key"
     if (missing := _MISSING.match(said)) is not None:
         return f"{join(full, missing['key'])}: missing; it must be given"
+    if ", found " in said:  # a struct's own check, which begins with the key
+        return join(full, said)
+    if said.startswith("Invalid enum value") and (choices := _choices(type_, steps)):
+        return f"{full}: expected one of {', '.join(choices)}, found {shown(found)}{nearest(str(found), choices)}"
     expected = re.sub(r"`([^`]*)`", lambda m: " or ".join(_WORDS.get(w, w) for w in m[1].split(" | ")), said)
     expected = re.sub(r", got .*$", "", expected)
     return f"{full}: {expected[:1].lower()}{expected[1:]}, found {shown(found)}"
+
+
+def _choices(type_: Any, steps: list[tuple[str, str]]) -> tuple[str, ...]:
+    """Return what a key of a struct may be, where that is a choice of words; else nothing."""
+    info = msgspec.inspect.type_info(type_)
+    fields = info.fields if isinstance(info, msgspec.inspect.StructType) else ()
+    field = next((f.type for f in fields if len(steps) == 1 and f.encode_name == steps[0][0]), None)
+    kinds = field.types if isinstance(field, msgspec.inspect.UnionType) else (field,)
+    return tuple(str(v) for k in kinds if isinstance(k, msgspec.inspect.LiteralType) for v in k.values)
 
 
 def shown(value: Any, limit: int = 60) -> str:

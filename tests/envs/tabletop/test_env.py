@@ -294,10 +294,13 @@ def test_a_place_that_came_out_otherwise_says_where_the_thing_is_now(env):
     ("options", "why"),
     [
         ({"familyx": "undo"}, r"options\.familyx: unknown key; did you mean 'family'"),
-        ({"family": "tidy"}, "options.family"),
+        (
+            {"family": "one_bowls"},
+            r"options\.family: expected one of beside, .*found 'one_bowls'; did you mean 'one_bowl'",
+        ),
         ({"objects": 9}, "options.objects"),
         ({"pick_noise_m": -1}, "options.pick_noise_m"),
-        ({"family": "undo", "length": 5}, "expected 1 to 3 for undo, found 5"),
+        ({"family": "undo", "length": 5}, r"^options\.length: expected 1 to 3 for undo, found 5$"),
         ({"split": "dev"}, "expected one of train, validation, test, found 'dev'"),
     ],
 )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tabletops import BLOCK_M, bowl_pose, littered, pose, table
 from trajgen_envs.tabletop import scene, world
 from trajgen_envs.tabletop.objects import Thing
-from trajgen_envs.tabletop.world import AT_M, BESIDE, BESIDE_ACROSS_M, BESIDE_MAX_M, ON_HEIGHT_M, ON_M, PLACES
+from trajgen_envs.tabletop.world import AT_M, BESIDE, BESIDE_ACROSS_M, BESIDE_MAX_M, IN_M, ON_HEIGHT_M, ON_M, PLACES
 
 SURELY = 1e-6  # metres on either side of a tolerance that rounding may eat
 ANGLES = st.floats(0, 2 * math.pi)
@@ -57,7 +57,7 @@ def test_on_holds_exactly_within_its_tolerances(x, y, angle, off_m, gap_m):
 def test_inside_holds_from_the_floor_to_the_heap_within_the_rim(x, y, angle, off_m, height):
     block = pose(x + off_m * math.cos(angle), y + off_m * math.sin(angle), height)
     now = table({"red block": block, "green bowl": bowl_pose(x, y)})
-    assert now.inside(0, 1) == (_clearly(off_m, scene.BOWL_RADIUS_M) and _clearly(height, 0.12))
+    assert now.inside(0, 1) == (_clearly(off_m, IN_M) and _clearly(height, 0.12))
     assert not now.inside(1, 0)
 
 
