@@ -220,7 +220,8 @@ TWINS = st.lists(st.tuples(st.integers(0, 9), st.none() | st.booleans()))
 @given(TWINS, TWINS)
 def test_pairs_count_every_task_once_and_turn_round_with_a_and_b(a, b):
     first, second = (
-        group([name], [Played(Twin(0, seed, 0, 0), won) for seed, won in side]) for name, side in (("a", a), ("b", b))
+        group([name], [Played(Twin(0, b"", seed, 0, 0), won) for seed, won in side])
+        for name, side in (("a", a), ("b", b))
     )
     found, turned = pair("key", first, second), pair("key", second, first)
     assert found.n == found.both + found.only_a + found.only_b + found.neither
@@ -233,9 +234,16 @@ def test_pairs_count_every_task_once_and_turn_round_with_a_and_b(a, b):
 def test_a_pair_without_a_common_task_is_no_test():
     empty = pair("key", group(["a"], []), group(["b"], []))
     real = pair(
-        "key", *(group([v], [Played(Twin(0, s, 0, 0), v == "b") for s in range(5)]) for v in "ab")
+        "key", *(group([v], [Played(Twin(0, b"", s, 0, 0), v == "b") for s in range(5)]) for v in "ab")
     )  # fmt: skip
     nothing, tested = adjusted([empty, real])
     assert (nothing.p, nothing.p_holm) == (None, None)
     assert tested.p_holm == tested.p == 2 / 2**5
     assert tested.kept is None  # of no success none can be kept
+
+
+def test_episodes_of_one_seed_that_began_differently_are_no_pair():
+    a = group(["3"], [Played(Twin(0, b"three objects", seed, 0, 0), success=True) for seed in range(5)])
+    b = group(["8"], [Played(Twin(0, b"eight objects", seed, 0, 0), success=True) for seed in range(5)])
+    found = pair("objects", a, b)
+    assert (found.n, found.unpaired_a, found.unpaired_b, found.p) == (0, 5, 5, None)

@@ -22,7 +22,7 @@ from trajgen.errors import ConfigError, MissingExtra
 def comparison(*axes: tuple[str, list[str]], n: int = 20, run: str = "dials") -> Comparison:
     found = tuple(Axis(key, tuple(values), all(map(is_number, values)), is_paired=True) for key, values in axes)
     cells = [
-        cell(values, [Row(0, s, 0, 0, False, s < 3 * i, 5, 1.0, 2) for s in range(n)])
+        cell(values, [Row(0, b"", s, 0, 0, False, s < 3 * i, 5, 1.0, 2) for s in range(n)])
         for i, values in enumerate(itertools.product(*(axis.values for axis in found)))
     ]
     return Comparison(run, found, tuple(cells), ())
@@ -108,11 +108,11 @@ def test_a_broken_label_keeps_its_text_and_its_limit(text, limit):
 
 def test_what_cannot_be_judged_is_not_drawn(tmp_path):
     axis = Axis("env", ("a",), is_numeric=False, is_paired=False)
-    unknown = cell(["a"], [Row(0, 0, 0, 0, False, None, 5, 1.0, 2)])
+    unknown = cell(["a"], [Row(0, b"", 0, 0, 0, False, None, 5, 1.0, 2)])
     with pytest.raises(ConfigError, match="of no episode it is known whether it succeeded"):
         draw(Comparison("run", (axis,), (unknown,), ()), tmp_path / "plot.png")
     draw(
-        Comparison("run", (axis, axis), (cell(["a", "a"], [Row(0, 0, 0, 0, False, True, 5, 1.0, 2)]),), ()),
+        Comparison("run", (axis, axis), (cell(["a", "a"], [Row(0, b"", 0, 0, 0, False, True, 5, 1.0, 2)]),), ()),
         tmp_path / "p.png",
     )
 
