@@ -76,6 +76,8 @@ def render(
             output.tell(line)
         output.tell("so there is no film: it would show another episode; --anyway makes one, and says so in it")
         return INCOMPLETE
+    except ConfigError:
+        raise  # a flag was wrong, not the episode
     except UserError as error:
         show = output.typed("trajgen", "show", found.path, row.episode_id[:_ID_CHARS])
         raise type(error)(f"{error}\n{show} tells the episode in words") from error
