@@ -72,6 +72,7 @@ class _Processors:
         return next(self._places)
 
     async def enter(self, place: int) -> None:
+        """Wait until one is free; who enters must leave."""
         if self._free:
             self._free -= 1
             return

@@ -105,7 +105,7 @@ class ToolEnv(gymnasium.Env[Observation, ToolCall]):
 
     def step(self, action: ToolCall) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Execute one call. A call that does not fit, or cannot be done, changes nothing and is told why."""
-        self._problem = self.action_space.problem(action)  # type: ignore[attr-defined]
+        self._problem = self.action_space.problem(action)  # type: ignore[attr-defined] # a ToolSpace
         if self._problem is None:
             try:
                 done = self.act(action)
@@ -152,7 +152,7 @@ class ToolEnv(gymnasium.Env[Observation, ToolCall]):
         self._offer_tools()
 
     def _offer_tools(self) -> None:
-        if self.action_space.tools != tuple(self.tools):  # type: ignore[attr-defined]
+        if self.action_space.tools != tuple(self.tools):  # type: ignore[attr-defined] # a ToolSpace
             self.action_space = ToolSpace(self.tools)
 
 

@@ -102,7 +102,7 @@ class Rig:
     def cup(self) -> NDArray[np.float64]:
         """Return where the face of the cup is, shape (3,), metres."""
         tube = self.data.body("cup")
-        return tube.xpos + arm.TUBE_M * tube.xmat.reshape(3, 3)[:, 2]  # type: ignore[no-any-return]
+        return tube.xpos + arm.TUBE_M * tube.xmat.reshape(3, 3)[:, 2]  # type: ignore[no-any-return] # mujoco has no types
 
     # ---- touch
 

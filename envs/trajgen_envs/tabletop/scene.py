@@ -11,7 +11,6 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import mujoco
-import numpy as np
 
 from trajgen_envs.tabletop import arm
 
@@ -251,8 +250,3 @@ def home(mj: mujoco.MjModel, joints: Sequence[float]) -> mujoco.MjData:
     data.qpos[: arm.N_JOINTS] = joints
     data.ctrl[: arm.N_JOINTS] = joints
     return data
-
-
-def is_finite(data: mujoco.MjData) -> bool:
-    """Say whether the state is one."""
-    return bool(np.isfinite(data.qpos).all() and np.isfinite(data.qvel).all())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from trajgen.toolenv import Impossible
 from trajgen_envs.tabletop import scene
-from trajgen_envs.tabletop.world import BESIDE, BESIDE_MIN_M, DIRECTIONS, PLACES, TABLE, radius
+from trajgen_envs.tabletop.world import BESIDE, BESIDE_MIN_M, DIRECTIONS, PLACES, radius
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,8 +136,3 @@ def _clearance(world: World, moved: int, x: float, y: float) -> float:
 def _circle(world: World, index: int) -> float:
     thing = world.things[index]
     return radius(thing) * (1.0 if thing.kind == "bowl" else 1.2)
-
-
-def inside_table(x: float, y: float, margin_m: float) -> bool:
-    """Say whether a point lies in the working area, at least so far from its edge."""
-    return TABLE.holds(x, y, -margin_m)

@@ -121,6 +121,7 @@ def _checked(sink: Sink, shape: tuple[int, int, int] | None) -> Sink:
     """Refuse, as the environment's fault, what is no picture."""
 
     def check(frame: NDArray[np.uint8]) -> None:
+        """Hand on a picture; refuse anything else."""
         found: Any = frame
         with boundary("env"):
             if not isinstance(found, np.ndarray) or found.dtype != np.uint8:
