@@ -10,7 +10,17 @@ from pathlib import Path
 
 from benchmarks import common
 
-NAMES = ("turn_overhead", "latency_hiding", "scale2", "ray_tax", "phys_scripted", "store", "startup", "memory")
+NAMES = (
+    "turn_overhead",
+    "latency_hiding",
+    "scale2",
+    "ray_tax",
+    "phys_scripted",
+    "loop_lag",
+    "store",
+    "startup",
+    "memory",
+)
 _ON_RAY = {"scale2", "ray_tax"}
 
 

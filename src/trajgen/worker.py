@@ -22,7 +22,7 @@ from trajgen.errors import Fault, UserError, boundary
 from trajgen.placement import Placement
 from trajgen.rollout import condemned, rollout
 from trajgen.rows import EpisodeSpec
-from trajgen.store.commits import commit, known_record
+from trajgen.store.commits import commit, known_record, load_writer
 from trajgen.store.journal import Journal, discard
 from trajgen.store.journal import read as read_journal
 from trajgen.store.plan import ids_of, read_plan
@@ -74,12 +74,14 @@ class Worker:
         self._plan = read_plan(run)
         self._backends: dict[str, Backend] = {}
         self._limit = asyncio.Semaphore(concurrency)
-        self._tallies: dict[str, tuple[int, list[Tally]]] = {}  # unit id -> (entry index, a tally an episode)
+        self._tallies: dict[str, tuple[int, Tally]] = {}  # unit id -> (entry index, what is finished of it)
         self._in_flight = 0
         self._stopping = False
         self._log = _log_file(run, name)
         self._gc_before = gc.get_threshold()
         gc.set_threshold(_GC_AFTER, *self._gc_before[1:])
+        load_writer()  # or the first commit would, and hold up the episodes beside it
+        gc.freeze()  # what is imported stays; looking through it takes 30 ms
         self._open_slots(name, alone=False)
 
     def _open_slots(self, name: str, *, alone: bool) -> None:
@@ -135,9 +137,8 @@ class Worker:
     def progress(self) -> Progress:
         """Return what is finished but not yet committed."""
         sums: dict[int, Tally] = {}
-        for entry, parts in self._tallies.values():
-            for part in parts:
-                sums[entry] = sums[entry] + part if entry in sums else part
+        for entry, part in self._tallies.values():
+            sums[entry] = sums[entry] + part if entry in sums else part
         return Progress(sums, self._in_flight)
 
     def stop(self) -> None:
@@ -153,6 +154,7 @@ class Worker:
             await backend.close()
         self._close_slots()
         self._log.close()
+        gc.unfreeze()
         gc.set_threshold(*self._gc_before)
 
     # ---- one unit
@@ -184,7 +186,7 @@ class Worker:
             items = {item: keys for item, keys in items.items() if lease.alone in {k.episode_id for k in keys}}
         finished = done.episodes.keys() | set(done.unneeded)
         missing = [keys for keys in items.values() if not finished.issuperset(k.episode_id for k in keys)]
-        self._tallies[unit.id] = (unit.entry, [tally(list(done.episodes.values()), done.unneeded)])
+        self._tallies[unit.id] = (unit.entry, tally(list(done.episodes.values()), done.unneeded))
         if not missing:
             return None
         with boundary("store"), Journal(self._run, unit.id, lease.id) as journal:
@@ -213,23 +215,26 @@ class Worker:
     ) -> None:
         memory: str | None = None
         solved = False
-        tallies = self._tallies[unit.id][1]
         for key in keys:
             if key.episode_id in done.unneeded:
                 continue
             episode = done.episodes.get(key.episode_id)
             if episode is None and solved:
                 journal.append_unneeded(key.episode_id)
-                tallies.append(tally([], [key.episode_id]))
+                self._count(unit, tally([], [key.episode_id]))
                 continue
             if episode is None:
                 episode = await self._episode(self._spec(entry, key, memory), lease)
                 n_replaced = journal.append(episode)
-                tallies.append(tally([episode], []))
+                self._count(unit, tally([episode], []))
                 if not n_replaced and journal.n_bytes <= _HELD_BYTES:
                     done.episodes[key.episode_id] = episode
             solved = solved or episode.outcome.success is True
             memory = episode.reflection or memory
+
+    def _count(self, unit: Unit, more: Tally) -> None:
+        entry, so_far = self._tallies[unit.id]
+        self._tallies[unit.id] = (entry, so_far + more)
 
     def _spec(self, entry: Entry, key: EpisodeKey, memory: str | None) -> EpisodeSpec:
         return EpisodeSpec(

@@ -140,6 +140,13 @@ def _write_record(run: RunDir, record: CommitRecord) -> CommitRecord:
     return record
 
 
+def load_writer() -> None:
+    """Load what writes shards, which takes half a second in which hardly anything else runs."""
+    from trajgen.store import shards  # see `commit`
+
+    shards.encode("", "", [], [])  # pyarrow looks for pandas when the first table is made
+
+
 def known_record(run: RunDir, unit_id: str) -> CommitRecord | None:
     """Return the valid record of a unit; None where there is none."""
     try:

@@ -59,7 +59,7 @@ class Tally(Struct, frozen=True):
 
 
 def _merged(a: Mapping[str, int], b: Mapping[str, int]) -> dict[str, int]:
-    return _sorted(Counter(a) + Counter(b))
+    return _sorted({key: a.get(key, 0) + b.get(key, 0) for key in a.keys() | b.keys()})
 
 
 def _sorted(counts: Mapping[str, int]) -> dict[str, int]:
