@@ -9,6 +9,7 @@ ticks the servos get their next target, the valve looks at its seal, and whoever
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ import numpy as np
 from trajgen_envs.tabletop import arm, scene
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -31,7 +32,9 @@ HOME: Joints = arm.inverse(0.32, 0.0, 0.30, 0.0, (0.0,) * 6)
 MAX_LEAKS = 3
 _MAX_RAD_S, _MAX_RAD_S2 = 3.0, 15.0  # harder, and what hangs from the cup is thrown off
 _LAG_S = 0.1  # kv / kp of the servos: how far they trail a moving target
+_LEAD = _LAG_S / TICK_S
 _SUCTION = arm.N_JOINTS  # index of its control
+Point = tuple[float, float, float]
 
 
 class Unstable(RuntimeError):
@@ -55,34 +58,43 @@ class Rig:
         self.data = scene.home(model.mj, HOME)
         self.valve = False
         self.commanded: Joints = HOME
-        self.at: tuple[float, float, float] = (0.32, 0.0, 0.30)
+        self.at: Point = (0.32, 0.0, 0.30)
         self.heading_rad = 0.0
         self.on_tick: Callable[[], None] | None = None
         self.watch: Callable[[], None] | None = None
-        self._owner = np.asarray(model.objects)
+        self._owner = model.objects
+        self._pads = range(model.pads, model.pads + scene.N_PADS)
+        self._warned = self.data.warning.number
 
     # ---- time
 
-    def tick(self, target: Joints) -> None:
-        """Let `TICK_S` pass while the servos go to `target`.
+    def _follow(self, path: Sequence[Joints]) -> Iterator[None]:
+        """Send the servos along a path, one place a tick; yields after each tick.
 
         Raises: Unstable: MuJoCo warned of what it found: a state that is not finite or too large, or too many contacts.
         """
+        targets = np.array(path).reshape(-1, arm.N_JOINTS)
+        before = np.array([self.commanded, *path[:-1]])
+        # all that can be known is worked out beforehand: between two ticks Python runs cold, at several times its price
+        for target, control in zip(path, targets + (targets - before[: len(path)]) * _LEAD, strict=True):
+            self._tick(target, control)
+            yield
+
+    def _tick(self, target: Joints, control: NDArray[np.float64]) -> None:
         if self.on_tick is not None:
             self.on_tick()
         ctrl = self.data.ctrl
-        old = self.commanded
-        ctrl[: arm.N_JOINTS] = [new + (new - was) * (_LAG_S / TICK_S) for new, was in zip(target, old, strict=True)]
+        ctrl[: arm.N_JOINTS] = control
         ctrl[_SUCTION] = self._vacuum() if self.valve else 0.0
         mujoco.mj_step(self.model.mj, self.data, nstep=SUBSTEPS)
         self.commanded = target
-        if self.data.warning.number.any():
+        if any(self._warned.tolist()):
             self._diverged()
         if self.watch is not None:
             self.watch()
 
     def _diverged(self) -> None:
-        names = [mujoco.mjtWarning(int(i)).name for i in np.flatnonzero(self.data.warning.number)]
+        names = [mujoco.mjtWarning(int(i)).name for i in np.flatnonzero(self._warned)]
         raise Unstable(f"the physics became unstable at {self.data.time:.3f} s of simulated time: {', '.join(names)}")
 
     def _vacuum(self) -> float:
@@ -108,9 +120,9 @@ class Rig:
 
     def grip(self) -> tuple[int, int]:
         """Return the object that most pads touch, and how many do; (-1, 0) where none touches any."""
-        geoms = self.data.contact.geom
-        pads = geoms[:, 0] - self.model.pads  # a sphere comes before a box or a cylinder in a contact
-        owners = self._owner[geoms[(pads >= 0) & (pads < scene.N_PADS), 1]].tolist()
+        pads, owner = self._pads, self._owner
+        # plain Python: a few dozen contacts are fewer than numpy's calls cost; a sphere comes first in a contact
+        owners = [owner[second] for first, second in self.data.contact.geom.tolist() if first in pads]
         index = max(owners, key=owners.count, default=-1)
         return (index, owners.count(index)) if index >= 0 else (-1, 0)
 
@@ -120,12 +132,13 @@ class Rig:
 
     def rests(self, index: int) -> bool:
         """Say whether an object touches anything that is not the arm."""
-        geoms = self.data.contact.geom
-        mine = self._owner[geoms] == index
-        rows = np.flatnonzero(mine.any(axis=1))
-        table, last_of_arm = self.model.table, self.model.pads + scene.N_PADS
-        others = np.where(mine[rows, 0], geoms[rows, 1], geoms[rows, 0])
-        return bool(((others >= last_of_arm) | (others <= table)).any())
+        owner, ground, last_of_arm = self._owner, self.model.table, self._pads.stop
+        for a, b in self.data.contact.geom.tolist():
+            if index in (owner[a], owner[b]):
+                other = b if owner[a] == index else a
+                if other >= last_of_arm or other <= ground:
+                    return True
+        return False
 
     # ---- motion
 
@@ -140,8 +153,8 @@ class Rig:
         # 1.875 and 5.77: how far the peaks of speed and acceleration of such a path lie above the mean
         needed_s = max(1.875 * widest / _MAX_RAD_S, math.sqrt(5.77 * widest / _MAX_RAD_S2))
         ticks = max(2, math.ceil(needed_s / TICK_S))
-        for share in _minimum_jerk(ticks):
-            self.tick(_between(start, goal, share))
+        for _ in self._follow([_between(start, goal, share) for share in _minimum_jerk(ticks)]):
+            pass
         self.at, self.heading_rad = (x, y, z), heading_rad
 
     def straight(
@@ -152,31 +165,47 @@ class Rig:
         Raises: arm.OutOfReach: the end cannot be reached, and nothing moved; or a point on the way cannot, and it
             stopped before it.
         """
-        start, length = self.at, math.dist(self.at, (x, y, z))
+        length = math.dist(self.at, (x, y, z))
         end = arm.inverse(x, y, z, self.heading_rad, self.commanded)
         # where the arm is nearly stretched, a short line takes its joints far
         widest = max(abs(b - a) for a, b in zip(self.commanded, end, strict=True))
         ticks = max(2, math.ceil(max(length / speed_m_s, 1.875 * widest / _MAX_RAD_S) / TICK_S))
         shares: Iterable[float] = _minimum_jerk(ticks) if until is None else (i / ticks for i in range(1, ticks + 1))
-        for share in shares:
-            px, py, pz = (a + (b - a) * share for a, b in zip(start, (x, y, z), strict=True))
-            self.tick(arm.inverse(px, py, pz, self.heading_rad, self.commanded))
-            self.at = (px, py, pz)
+        path, points, unreached = self._line((x, y, z), shares)
+        for _, point in zip(self._follow(path), points, strict=True):
+            self.at = point
             if until is not None and until():
                 return True
+        if unreached is not None:
+            raise unreached
         return False
+
+    def _line(self, end: Point, shares: Iterable[float]) -> tuple[list[Joints], list[Point], arm.OutOfReach | None]:
+        """Return a straight line from where the cup is, in joint angles and in points, and why it stops short."""
+        (ax, ay, az), (bx, by, bz) = self.at, end
+        path: list[Joints] = []
+        points: list[Point] = []
+        near = self.commanded
+        for share in shares:
+            x, y, z = ax + (bx - ax) * share, ay + (by - ay) * share, az + (bz - az) * share
+            try:
+                near = arm.inverse(x, y, z, self.heading_rad, near)
+            except arm.OutOfReach as error:
+                return path, points, error
+            path.append(near)
+            points.append((x, y, z))
+        return path, points, None
 
     def wait(self, seconds: float, until: Callable[[], bool] | None = None) -> None:
         """Hold still for so long, or until something holds."""
-        for _ in range(math.ceil(seconds / TICK_S)):
-            self.tick(self.commanded)
+        for _ in self._follow([self.commanded] * math.ceil(seconds / TICK_S)):
             if until is not None and until():
                 return
 
     def at_rest(self, *, tol_m_s: float = 0.01) -> bool:
         """Say whether every object is still: no part of it faster than `tol_m_s` (and 10 times that in rad/s)."""
-        v = self.data.qvel[arm.N_JOINTS :].reshape(-1, 6)
-        return bool(np.abs(v[:, :3]).max() < tol_m_s and np.abs(v[:, 3:]).max() < 10 * tol_m_s)
+        limits = itertools.cycle((tol_m_s,) * 3 + (10 * tol_m_s,) * 3)
+        return all(abs(v) < limit for v, limit in zip(self.data.qvel[arm.N_JOINTS :].tolist(), limits, strict=False))
 
 
 def _minimum_jerk(ticks: int) -> Iterator[float]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from functools import cache
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from trajgen.toolenv import Impossible
@@ -10,8 +12,6 @@ from trajgen_envs.tabletop import scene
 from trajgen_envs.tabletop.world import BESIDE, BESIDE_MIN_M, DIRECTIONS, PLACES, radius
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from trajgen_envs.tabletop.world import World
 
 Relation = Literal["on", "in", "at", "left of", "right of", "in front of", "behind"]
@@ -95,27 +95,23 @@ def _over_table(x: float, y: float) -> bool:
 
 def _free(world: World, moved: int, place: str) -> Spot:
     """Return the spot of a place that is nearest to its middle and has room; else none."""
-    middle = PLACES[place].middle
-    room = [
-        (math.dist(spot, middle), spot)
-        for spot in _grid(place, _radius(world, moved))
-        if _clearance(world, moved, *spot) >= GAP_M
-    ]
-    if not room:
-        raise Impossible(f"target: there is no room at the {place}")
-    x, y = min(room)[1]
-    return Spot(x, y, 0.0, 0.0)
+    for x, y in _grid(place, _radius(world, moved)):
+        if _clearance(world, moved, x, y) >= GAP_M:
+            return Spot(x, y, 0.0, 0.0)
+    raise Impossible(f"target: there is no room at the {place}")
 
 
-def _grid(place: str, margin_m: float) -> Iterator[tuple[float, float]]:
+@cache
+def _grid(place: str, margin_m: float) -> list[tuple[float, float]]:
+    """Return points of a place, the nearest to its middle first."""
     area = PLACES[place]
     margin = min(margin_m, (area.x1 - area.x0) / 2 - 0.01, (area.y1 - area.y0) / 2 - 0.01)
     nx = math.floor((area.x1 - area.x0 - 2 * margin) / _STEP_M / 2)
     ny = math.floor((area.y1 - area.y0 - 2 * margin) / _STEP_M / 2)
     cx, cy = area.middle
-    for i in range(-nx, nx + 1):
-        for j in range(-ny, ny + 1):
-            yield cx + i * _STEP_M, cy + j * _STEP_M
+    steps = itertools.product(range(-nx, nx + 1), range(-ny, ny + 1))
+    points = [(cx + i * _STEP_M, cy + j * _STEP_M) for i, j in steps]
+    return sorted(points, key=lambda point: (math.dist(point, area.middle), point))
 
 
 def _radius(world: World, moved: int) -> float:

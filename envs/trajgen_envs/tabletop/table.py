@@ -9,6 +9,7 @@ import copy
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+import msgspec
 import mujoco
 import numpy as np
 from msgspec import Struct, structs
@@ -166,8 +167,9 @@ class Table:
 
     def fingerprint(self) -> bytes:
         """Return bytes that are equal only for equal states, generator included."""
-        rest = (self.task, self._past, self._servos(), self._slips.bit_generator.state)
-        return self._physics().tobytes() + repr(rest).encode()
+        rest = msgspec.msgpack.encode((self.task, self._past, self._servos()))
+        # repr: the generator's state holds integers of 128 bits
+        return self._physics().tobytes() + rest + repr(self._slips.bit_generator.state).encode()
 
     def save(self) -> Saved:
         """Return the state."""
