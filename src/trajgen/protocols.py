@@ -137,21 +137,30 @@ class Aids(NamedTuple):
     affordance: AffordanceProxy | None = None
 
 
+class Opening(NamedTuple):
+    """What an agent is told when an episode begins.
+
+    Attributes:
+        observation: The first one; it states the goal.
+        feedback: Shown lines only.
+        legal: What can be called now; None where the agent does not need it, or the environment does not tell.
+        memory: The lesson of the trial before.
+    """
+
+    task: TaskBrief
+    tools: Sequence[Tool]
+    observation: Observation
+    feedback: Sequence[Feedback]
+    legal: Sequence[ToolCall] | None
+    rng: Generator
+    memory: str | None = None
+
+
 class Agent(Protocol):
     """Plays one role in one episode; one instance, one episode. It never holds the environment."""
 
-    def reset(
-        self,
-        task: TaskBrief,
-        tools: Sequence[Tool],
-        observation: Observation,
-        *,
-        feedback: Sequence[Feedback],
-        legal: Sequence[ToolCall] | None,
-        rng: Generator,
-        memory: str | None = None,
-    ) -> None:
-        """Begin an episode. `feedback` holds shown lines only; `memory` is the lesson of the trial before."""
+    def reset(self, opening: Opening) -> None:
+        """Begin an episode."""
         ...
 
     async def act(self) -> Turn:

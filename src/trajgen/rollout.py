@@ -18,7 +18,7 @@ from trajgen.config import DEFAULT_MAX_STEPS
 from trajgen.errors import AgentFault, BackendFault, EnvFault, WorkerFault, boundary
 from trajgen.feedback.telling import lines
 from trajgen.messages import call_id
-from trajgen.protocols import Aids, Reflects
+from trajgen.protocols import Aids, Opening, Reflects
 from trajgen.recording import RecordingBackend
 from trajgen.rows import EpisodeSpec, Log
 from trajgen.session import EnvSession
@@ -144,13 +144,15 @@ class _Game:
             config = msgspec.convert(entry.agent.config, factory.config)
             self.agent = factory(config, self.recorders, aids)
             self.agent.reset(
-                brief,
-                begun.tools,
-                begun.landing.observation,
-                feedback=rows.shown(feedback),
-                legal=begun.landing.legal if self._want_legal else None,
-                rng=np.random.default_rng(int(self.spec.episode_id, 16)),
-                memory=self.spec.memory_in,
+                Opening(
+                    brief,
+                    begun.tools,
+                    begun.landing.observation,
+                    feedback=rows.shown(feedback),
+                    legal=begun.landing.legal if self._want_legal else None,
+                    rng=np.random.default_rng(int(self.spec.episode_id, 16)),
+                    memory=self.spec.memory_in,
+                )
             )
             log.prompt = getattr(self.agent, "system_prompt", None)
             if not isinstance(log.prompt, str | None):

@@ -8,7 +8,7 @@ import pytest
 
 from trajgen import registry
 from trajgen.errors import UnknownName
-from trajgen.protocols import Aids
+from trajgen.protocols import Aids, Opening
 from trajgen.testing.contract import AgentContract
 from trajgen.testing.drive import play
 from trajgen.testing.fakes import COUNTER_ID, CounterEnv
@@ -64,12 +64,14 @@ class TestPlanner(AgentContract):
 def started(env_id, feedback=()):
     agent = PlannerAgent(PlannerAgent.config(), {}, Aids())
     agent.reset(
-        TaskBrief(env_id, "g", 9, 9),
-        CounterEnv.tools,
-        Observation("The counter shows 1. Bring it to 4, then submit."),
-        feedback=feedback,
-        legal=None,
-        rng=np.random.default_rng(0),
+        Opening(
+            TaskBrief(env_id, "g", 9, 9),
+            CounterEnv.tools,
+            Observation("The counter shows 1. Bring it to 4, then submit."),
+            feedback=feedback,
+            legal=None,
+            rng=np.random.default_rng(0),
+        )
     )
     return agent
 

@@ -18,7 +18,7 @@ from trajgen.backends.scripted import ScriptedBackend, check_turn
 from trajgen.driver import preflight
 from trajgen.errors import ConfigError, EnvFault
 from trajgen.messages import Transcript, episode_messages
-from trajgen.protocols import Aids
+from trajgen.protocols import Aids, Opening
 from trajgen.session import EnvSession
 from trajgen.spaces import tool
 from trajgen.testing.contract import AgentContract
@@ -238,7 +238,7 @@ def weigh(logits, cans, **settings):
     legal = [ToolCall("use", {"n": n}) for n in range(len(logits))]
     agent = SayCanAgent(SayCanConfig(**settings), {"backend": Model()}, Aids(affordance=Affordance()))
     brief = TaskBrief("e", "g", 9, 9)
-    agent.reset(brief, tools, Observation("g"), feedback=(), legal=legal, rng=None)
+    agent.reset(Opening(brief, tools, Observation("g"), feedback=(), legal=legal, rng=None))
     return asyncio.run(agent.act())
 
 

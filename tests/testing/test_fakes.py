@@ -12,7 +12,7 @@ import pytest
 
 from trajgen.abilities import find
 from trajgen.errors import ConfigError
-from trajgen.protocols import Affordance, Aids, Digest, FeedbackSource, Oracle, Snapshot
+from trajgen.protocols import Affordance, Aids, Digest, FeedbackSource, Opening, Oracle, Snapshot
 from trajgen.testing import CounterEnv, ScriptedAgent, ScriptedBackend, serve
 from trajgen.testing.drive import play
 from trajgen.testing.fakes import COUNTER_ID
@@ -131,12 +131,14 @@ def _agent(turns):
     agent = ScriptedAgent(turns, {}, Aids())
     env = counter()
     agent.reset(
-        TaskBrief(COUNTER_ID, "g", 9, 9),
-        env.tools,
-        Observation("x"),
-        feedback=(),
-        legal=None,
-        rng=np.random.default_rng(0),
+        Opening(
+            TaskBrief(COUNTER_ID, "g", 9, 9),
+            env.tools,
+            Observation("x"),
+            feedback=(),
+            legal=None,
+            rng=np.random.default_rng(0),
+        )
     )
     return agent
 

@@ -18,10 +18,8 @@ from trajgen.types import Json, Turn
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.random import Generator
-
-    from trajgen.protocols import Aids, Backend
-    from trajgen.types import Feedback, Need, Observation, Step, TaskBrief, Tool, ToolCall
+    from trajgen.protocols import Aids, Backend, Opening
+    from trajgen.types import Need, Step, ToolCall
 
 LESSON = "\n\nYou tried this task before. What you learnt:\n"
 _SEEDS = 2**31  # servers take seeds of 31 bits
@@ -61,25 +59,15 @@ class LlmAgent:
         """The prompt as the model sees it; None for the default one."""
         return self._prompt
 
-    def reset(
-        self,
-        task: TaskBrief,
-        tools: Sequence[Tool],
-        observation: Observation,
-        *,
-        feedback: Sequence[Feedback],
-        legal: Sequence[ToolCall] | None,
-        rng: Generator,
-        memory: str | None = None,
-    ) -> None:
+    def reset(self, opening: Opening) -> None:
         """Write the first two messages."""
-        names = [t.name for t in tools]
-        if memory and not any(f.channel == "reflection" for f in feedback):
+        names = [t.name for t in opening.tools]
+        if opening.memory and not any(f.channel == "reflection" for f in opening.feedback):
             base = default_system_prompt(names) if self._prompt is None else self._prompt
-            self._prompt = base + LESSON + memory
-        self._tools, self._rng = tuple(tools), rng
+            self._prompt = base + LESSON + opening.memory
+        self._tools, self._rng = tuple(opening.tools), opening.rng
         self._transcript = Transcript(self._prompt, names)
-        self._transcript.open(observation.text, feedback)
+        self._transcript.open(opening.observation.text, opening.feedback)
 
     async def act(self) -> Turn:
         """Ask the model for its next reply."""

@@ -11,10 +11,8 @@ from trajgen.types import Call, Turn
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.random import Generator
-
-    from trajgen.protocols import Aids, Backend
-    from trajgen.types import Feedback, Need, Observation, Step, TaskBrief, Tool, ToolCall
+    from trajgen.protocols import Aids, Backend, Opening
+    from trajgen.types import Need, Step, ToolCall
 
 
 class OracleConfig(Struct, frozen=True):
@@ -37,17 +35,7 @@ class OracleAgent:
             raise ValueError("the oracle agent was handed no oracle")
         self._oracle = aids.oracle
 
-    def reset(
-        self,
-        task: TaskBrief,
-        tools: Sequence[Tool],
-        observation: Observation,
-        *,
-        feedback: Sequence[Feedback],
-        legal: Sequence[ToolCall] | None,
-        rng: Generator,
-        memory: str | None = None,
-    ) -> None:
+    def reset(self, opening: Opening) -> None:
         """Need nothing: the expert reads the state."""
 
     async def act(self) -> Turn:

@@ -19,10 +19,8 @@ from trajgen.errors import UnknownName
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from numpy.random import Generator
-
-    from trajgen.protocols import Aids, Backend, PlannerStrategy
-    from trajgen.types import Feedback, Need, Observation, Step, TaskBrief, Tool, ToolCall, Turn
+    from trajgen.protocols import Aids, Backend, Opening, PlannerStrategy
+    from trajgen.types import Feedback, Need, Step, ToolCall, Turn
 
 
 class PlannerConfig(Struct, frozen=True):
@@ -41,24 +39,14 @@ class PlannerAgent:
     def __init__(self, config: PlannerConfig, backends: Mapping[str, Backend], aids: Aids) -> None:
         """Take what every factory is given; it needs none of it."""
 
-    def reset(
-        self,
-        task: TaskBrief,
-        tools: Sequence[Tool],
-        observation: Observation,
-        *,
-        feedback: Sequence[Feedback],
-        legal: Sequence[ToolCall] | None,
-        rng: Generator,
-        memory: str | None = None,
-    ) -> None:
+    def reset(self, opening: Opening) -> None:
         """Find the strategy and start it.
 
         Raises:
             UnknownName: nobody wrote a strategy for this environment.
         """
-        self._strategy = _strategy(task.env_id)
-        self._strategy.start(observation.text, tools, _shown(feedback), rng)
+        self._strategy = _strategy(opening.task.env_id)
+        self._strategy.start(opening.observation.text, opening.tools, _shown(opening.feedback), opening.rng)
 
     async def act(self) -> Turn:
         """Play the strategy's next turn."""

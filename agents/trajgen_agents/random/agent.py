@@ -12,10 +12,8 @@ from trajgen.types import Call, Turn
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.random import Generator
-
-    from trajgen.protocols import Aids, Backend
-    from trajgen.types import Feedback, Need, Observation, Step, TaskBrief, Tool, ToolCall
+    from trajgen.protocols import Aids, Backend, Opening
+    from trajgen.types import Need, Step, ToolCall
 
 
 class RandomConfig(Struct, frozen=True):
@@ -35,19 +33,9 @@ class RandomAgent:
     def __init__(self, config: RandomConfig, backends: Mapping[str, Backend], aids: Aids) -> None:
         """Take what every factory is given; it needs none of it."""
 
-    def reset(
-        self,
-        task: TaskBrief,
-        tools: Sequence[Tool],
-        observation: Observation,
-        *,
-        feedback: Sequence[Feedback],
-        legal: Sequence[ToolCall] | None,
-        rng: Generator,
-        memory: str | None = None,
-    ) -> None:
+    def reset(self, opening: Opening) -> None:
         """Seed the draw."""
-        self._space = ToolSpace(tools, seed=int(rng.integers(2**31)))
+        self._space = ToolSpace(opening.tools, seed=int(opening.rng.integers(2**31)))
 
     async def act(self) -> Turn:
         """Draw one call."""

@@ -21,10 +21,8 @@ from trajgen_agents.saycan.prior import DONE, Prior, sentence
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.random import Generator
-
-    from trajgen.protocols import AffordanceProxy, Aids, Backend, Scorer
-    from trajgen.types import Feedback, Need, Observation, Step, TaskBrief, Tool
+    from trajgen.protocols import AffordanceProxy, Aids, Backend, Opening, Scorer
+    from trajgen.types import Need, Step
 
 Temperature = Annotated[float, Meta(gt=0, le=1e6)]
 
@@ -79,26 +77,16 @@ class SayCanPriorAgent:
         self._config = config
         self._affordance = cast("AffordanceProxy", aids.affordance)  # the engine keeps to `needs`
 
-    def reset(
-        self,
-        task: TaskBrief,
-        tools: Sequence[Tool],
-        observation: Observation,
-        *,
-        feedback: Sequence[Feedback],
-        legal: Sequence[ToolCall] | None,
-        rng: Generator,
-        memory: str | None = None,
-    ) -> None:
+    def reset(self, opening: Opening) -> None:
         """Read the instruction.
 
         Raises:
             ConfigError: the environment does not tell what is legal.
         """
-        self._env_id, self._tools = task.env_id, tuple(tools)
-        self._legal = self._told(legal)
-        self._prior = Prior(observation.text, tools, self._legal)
-        self._prior.heard(feedback)
+        self._env_id, self._tools = opening.task.env_id, tuple(opening.tools)
+        self._legal = self._told(opening.legal)
+        self._prior = Prior(opening.observation.text, opening.tools, self._legal)
+        self._prior.heard(opening.feedback)
 
     async def act(self) -> Turn:
         """Weigh every option and do the best; after `done` the episode is over, whatever the environment says."""
@@ -181,21 +169,11 @@ class SayCanAgent(SayCanPriorAgent):
         self._model = cast("Scorer", backends["backend"])  # the engine keeps to `needs`
         self._said: str | None = None
 
-    def reset(
-        self,
-        task: TaskBrief,
-        tools: Sequence[Tool],
-        observation: Observation,
-        *,
-        feedback: Sequence[Feedback],
-        legal: Sequence[ToolCall] | None,
-        rng: Generator,
-        memory: str | None = None,
-    ) -> None:
+    def reset(self, opening: Opening) -> None:
         """Write the first two messages; see `SayCanPriorAgent.reset`."""
-        super().reset(task, tools, observation, feedback=feedback, legal=legal, rng=rng, memory=memory)
-        self._transcript = Transcript(None, [t.name for t in tools])
-        self._transcript.open(observation.text, feedback)
+        super().reset(opening)
+        self._transcript = Transcript(None, [t.name for t in opening.tools])
+        self._transcript.open(opening.observation.text, opening.feedback)
 
     async def act(self) -> Turn:
         """See `SayCanPriorAgent.act`."""

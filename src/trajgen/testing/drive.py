@@ -13,7 +13,7 @@ import numpy as np
 
 from trajgen.feedback.telling import lines
 from trajgen.messages import call_id
-from trajgen.protocols import Aids
+from trajgen.protocols import Aids, Opening
 from trajgen.session import EnvSession
 from trajgen.types import DEFAULT_SHOWN, Call, Step, TaskBrief, ToolCall, Turn, stored, to_json
 
@@ -102,13 +102,15 @@ class Drive:
         """Play to the end of the episode, the agent's stop or `max_steps`."""
         begun = self.session.begin(self._seed, self._options, None)
         self.agent.reset(
-            TaskBrief(self._env_id, begun.goal, self._max_steps, self._max_steps),
-            begun.tools,
-            begun.landing.observation,
-            feedback=self._tell(begun.landing),
-            legal=begun.landing.legal if self._wants_legal else None,
-            rng=np.random.default_rng(self._rng_seed),
-            memory=self._memory,
+            Opening(
+                TaskBrief(self._env_id, begun.goal, self._max_steps, self._max_steps),
+                begun.tools,
+                begun.landing.observation,
+                feedback=self._tell(begun.landing),
+                legal=begun.landing.legal if self._wants_legal else None,
+                rng=np.random.default_rng(self._rng_seed),
+                memory=self._memory,
+            )
         )
         success, over = begun.landing.success, False
         while not over and len(self._steps) < self._max_steps:

@@ -22,10 +22,8 @@ from trajgen.types import Call, ToolCall, Turn
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from numpy.random import Generator
-
-    from trajgen.protocols import Aids, Backend
-    from trajgen.types import Channel, Feedback, Json, Line, Need, Observation, Step, TaskBrief, Tool
+    from trajgen.protocols import Aids, Backend, Opening
+    from trajgen.types import Channel, Json, Line, Need, Observation, Step, Tool
 
 __all__ = ["COUNTER_ID", "CounterEnv", "CounterOptions", "ScriptedAgent", "ScriptedAgentConfig", "ScriptedBackend"]
 
@@ -245,23 +243,13 @@ class ScriptedAgent:
         self.seen: list[Step] = []
         self.memory: str | None = None
 
-    def reset(
-        self,
-        task: TaskBrief,
-        tools: Sequence[Tool],
-        observation: Observation,
-        *,
-        feedback: Sequence[Feedback],
-        legal: Sequence[ToolCall] | None,
-        rng: Generator,
-        memory: str | None = None,
-    ) -> None:
+    def reset(self, opening: Opening) -> None:
         """Begin; once only."""
         _check(self._tools is None, "reset was called twice: an agent plays one episode")
-        _check(bool(tools), "reset: no tool is offered")
-        _check(all(f.shown for f in feedback), f"reset: was told lines that are not shown: {feedback}")
-        _check(legal is None, "reset: was given legal calls, which it does not need")
-        self._tools, self.memory = tools, memory
+        _check(bool(opening.tools), "reset: no tool is offered")
+        _check(all(f.shown for f in opening.feedback), f"reset: was told lines that are not shown: {opening.feedback}")
+        _check(opening.legal is None, "reset: was given legal calls, which it does not need")
+        self._tools, self.memory = opening.tools, opening.memory
 
     async def act(self) -> Turn:
         """Play the next turn."""

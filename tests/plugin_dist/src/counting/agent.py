@@ -12,10 +12,8 @@ from trajgen.types import Turn
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.random import Generator
-
-    from trajgen.protocols import Aids, Backend
-    from trajgen.types import Feedback, Need, Observation, Outcome, Step, TaskBrief, Tool, ToolCall
+    from trajgen.protocols import Aids, Backend, Opening
+    from trajgen.types import Need, Outcome, Step, ToolCall
 
 
 class HalvingConfig(Struct, frozen=True):
@@ -37,21 +35,11 @@ class HalvingAgent:
         self._left = config.patience
         self._strategy = HalvingPlanner()
 
-    def reset(
-        self,
-        task: TaskBrief,
-        tools: Sequence[Tool],
-        observation: Observation,
-        *,
-        feedback: Sequence[Feedback],
-        legal: Sequence[ToolCall] | None,
-        rng: Generator,
-        memory: str | None = None,
-    ) -> None:
+    def reset(self, opening: Opening) -> None:
         """Begin where the last trial ended."""
-        self._strategy.start(observation.text, tools, feedback, rng)
-        if memory is not None:
-            self._strategy._low, self._strategy._high = map(int, memory.split(".."))
+        self._strategy.start(opening.observation.text, opening.tools, opening.feedback, opening.rng)
+        if opening.memory is not None:
+            self._strategy._low, self._strategy._high = map(int, opening.memory.split(".."))
 
     async def act(self) -> Turn:
         """Guess, or give up."""
