@@ -24,8 +24,8 @@ from trajgen.toolenv import Acted, ToolEnv
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from trajgen.config import Job
     from trajgen.driver import JobReport
+    from trajgen.entries import Job
     from trajgen.types import Json, ToolCall
 
 ENV_ID = "bench/Adding-v0"

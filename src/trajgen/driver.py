@@ -16,8 +16,8 @@ import msgspec
 from msgspec import Struct
 
 from trajgen import registry
-from trajgen.config import Entry
 from trajgen.dispatch import Dispatcher, Lease, LeaseReport
+from trajgen.entries import Entry
 from trajgen.errors import ConfigError, DamagedRun, TrajgenError
 from trajgen.provenance import git_revision
 from trajgen.store.commits import committed, recover
@@ -32,7 +32,7 @@ from trajgen.strict import convert, join
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from trajgen.config import Job
+    from trajgen.entries import Job
     from trajgen.store.plan import Unit
     from trajgen.worker import Progress
 

@@ -23,7 +23,7 @@ from trajgen.stage import EnvThread, InlineStage, ThreadStage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trajgen.config import Entry
+    from trajgen.entries import Entry
     from trajgen.stage import Stage
     from trajgen.watch import Watch
 

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from trajgen import registry, rows
-from trajgen.config import DEFAULT_MAX_STEPS
+from trajgen.entries import DEFAULT_MAX_STEPS
 from trajgen.errors import AgentFault, BackendFault, EnvFault, WorkerFault, boundary
 from trajgen.feedback.telling import lines
 from trajgen.messages import call_id
@@ -28,7 +28,7 @@ from trajgen.wrappers.making import default_max_steps
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from trajgen.config import Entry
+    from trajgen.entries import Entry
     from trajgen.protocols import Agent, Backend
     from trajgen.stage import Stage
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 import msgspec
 from msgspec import Struct, field
 
-from trajgen.config import Entry
+from trajgen.entries import Entry
 from trajgen.provenance import provenance
 from trajgen.session import Begun
 from trajgen.types import (

@@ -31,7 +31,7 @@ from trajgen.store.tally import Tally, tally
 from trajgen.watch import Watch
 
 if TYPE_CHECKING:
-    from trajgen.config import BackendChoice, Entry
+    from trajgen.entries import BackendChoice, Entry
     from trajgen.protocols import Backend
     from trajgen.store.journal import Journaled
     from trajgen.store.layout import RunDir

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from trajgen.config import Entry
+    from trajgen.entries import Entry
     from trajgen.store.plan import EpisodeKey
 
 

@@ -1,6 +1,6 @@
 """Jobs, units and played episodes for tests of the store, without an environment or an agent."""
 
-from trajgen.config import AgentChoice, Budget, Entry, Job
+from trajgen.entries import AgentChoice, Budget, Entry, Job
 from trajgen.ids import digest
 from trajgen.types import (
     AgentRecord,

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.store.fakes import entry, job
-from trajgen.config import BackendChoice
+from trajgen.entries import BackendChoice
 from trajgen.errors import ConfigError, DamagedRun, RunConflict, UnknownName
 from trajgen.ids import digest, episode_id, task_id
 from trajgen.store import plan as plans

@@ -12,7 +12,7 @@ from trajgen.types import to_json
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from trajgen.config import Entry
+    from trajgen.entries import Entry
     from trajgen.types import Json
 
 

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from trajgen import config
 from trajgen.cli import options as flags
 from trajgen.cli.play import How, play
-from trajgen.config import Job
+from trajgen.entries import Job
 from trajgen.errors import ConfigError
 from trajgen.ids import digest
 from trajgen.limits import MAX_EPISODES

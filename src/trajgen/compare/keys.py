@@ -19,7 +19,7 @@ from trajgen.types import Channel, to_json
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from trajgen.config import Entry
+    from trajgen.entries import Entry
     from trajgen.types import Json
 
 Scope = Literal["", "options", "make_options", "budget", "agent"]

@@ -16,7 +16,7 @@ from trajgen.types import to_json
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from trajgen.config import BackendChoice, Entry
+    from trajgen.entries import BackendChoice, Entry
     from trajgen.types import Json
 
 _SHOWN_BEFORE = 30

@@ -25,7 +25,7 @@ from trajgen.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trajgen.config import Job
+    from trajgen.entries import Job
 
 _LEASE = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _TEMP = re.compile(r"\.[0-9a-f]{32}\.tmp")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from trajgen.config import Entry, Job
+from trajgen.entries import Entry, Job
 from trajgen.errors import ConfigError, DamagedRun, RunConflict, UnknownName, boundary
 from trajgen.ids import episode_id, task_id
 from trajgen.store import documents, layout
