@@ -7,9 +7,10 @@ import orjson
 import pytest
 
 from trajgen.backends import openai
-from trajgen.backends.openai import OpenAIBackend, OpenAIConfig, ProviderError, _retry_after_s
+from trajgen.backends.openai import OpenAIBackend, OpenAIConfig, ProviderError
+from trajgen.backends.refusals import read_retry_after_s
 from trajgen.chat import FunctionCall, Message
-from trajgen.config import Budget
+from trajgen.entries import Budget
 from trajgen.errors import ConfigError
 from trajgen.spaces import tool
 from trajgen.strict import convert
@@ -258,10 +259,10 @@ def test_a_job_is_told_of_bad_keys_with_their_path():
 
 
 def test_retry_after_is_read_as_seconds_or_date_and_else_ignored():
-    assert _retry_after_s({"Retry-After": "3"}) == 3
-    assert _retry_after_s({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0
-    assert _retry_after_s({"Retry-After": "soon"}) is None
-    assert _retry_after_s({}) is None
+    assert read_retry_after_s({"Retry-After": "3"}) == 3
+    assert read_retry_after_s({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0
+    assert read_retry_after_s({"Retry-After": "soon"}) is None
+    assert read_retry_after_s({}) is None
 
 
 def test_token_ids_and_logprobs_come_from_where_vllm_puts_them():

@@ -2,7 +2,8 @@
 
 Straight on aiohttp, since the `openai` package costs some 30 times the CPU of an exchange. Who is to blame for what:
 
-    429, 408, 5xx, a broken connection   retried with growing waits, then `ProviderError`
+    429, 408, 425                        retried with growing waits, then `ProviderError`
+    5xx, a broken connection             likewise; where there is another replica, by that one and at once
     200 without a message object         likewise: HTML, nothing, an empty list of choices, an error in the body;
                                          where that error names an HTTP status, it counts as that status
     another 4xx, a redirect              `ProviderError` at once, with the server's words and what to check
@@ -10,35 +11,36 @@ Straight on aiohttp, since the `openai` package costs some 30 times the CPU of a
     200 with a message that is malformed a `Reply` with error_kind "bad_message": the model may have caused it
     200 with more bytes than are read    a `Reply` with error_kind "too_large", likewise
 
-The wall deadline holds for one whole exchange, waits and retries included, so a body that drips cannot outlive it;
-past it comes a `ProviderError` as well. Its default is shorter than an episode's, so that a silent server shows as such.
-Knows no episode and no agent.
+The wall deadline holds for one whole exchange, waits between tries included, so a body that drips cannot outlive it;
+past it comes a `ProviderError` as well. Waiting for a slot is not the server's time and does not count. Its default is
+shorter than an episode's, so that a silent server shows as such. Knows no episode and no agent.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import re
-import time
 import zlib
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import aiohttp
-import orjson
 from msgspec import Meta, Struct, field
 from yarl import URL
 
+from trajgen.backends.refusals import ProviderError, Refusals, SettingsRefused
+from trajgen.backends.replicas import Replica, Replicas
 from trajgen.backends.wire import NotACompletion, RequestEncoder, read_completion
 from trajgen.chat import Message, Reply
-from trajgen.errors import ConfigError, UserError
+from trajgen.errors import ConfigError
 from trajgen.types import Json, Tool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-Url = Annotated[str, Meta(pattern="^https?://")]
+__all__ = ["OpenAIBackend", "OpenAIConfig", "ProviderError", "SettingsRefused", "api_key"]
+
+Url = Annotated[str, Meta(pattern="^https?://[^/]")]
+Urls = Annotated[tuple[Url, ...], Meta(min_length=1)]
 Seconds = Annotated[float, Meta(gt=0)]
 Natural = Annotated[int, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=1)]
@@ -54,36 +56,26 @@ _RESERVED = {
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 8.0
 _ERROR_BYTES = 64 * 1024
-_ERROR_CHARS = 500
-_BODY_CHARS = 200  # of a 200 that is no answer; often a page of HTML
 _OK = 200
-_TOO_LONG = ("context_length_exceeded", "maximum context length", "context size", "context window", "too many tokens")
-_TOO_LONG_STATUSES = frozenset({400, 413, 422})
-_RETRIED = frozenset({408, 425, 429})
-_SETTINGS = frozenset({401, 403, 404})  # wrong for every request alike
-_CHECK = {
-    400: "the server refused the request: check `sampling`, and that the model takes tools",
-    404: "check `base_url` (it ends in /v1 on most servers) and `model`",
-    405: "check `base_url` (it ends in /v1 on most servers)",
-    422: "the server refused the request: check `sampling`",
-}
 
 
 class OpenAIConfig(Struct, frozen=True):
     """Keys of the backend.
 
     Attributes:
-        base_url: Up to and without `/chat/completions`, e.g. `http://127.0.0.1:8000/v1`.
+        base_url: Up to and without `/chat/completions`, e.g. `http://127.0.0.1:8000/v1`. Or a list: replicas of one
+            model; all calls of a task go to the same one while it works, for the sake of its prefix cache.
         model: As the server knows it.
         sampling: Passed on as they are: `temperature`, `max_tokens`, `logprobs`, `return_token_ids`, ...
         api_key_env: Name of the environment variable that holds the key; never the key itself.
         timeout_s: Wall seconds for one exchange, retries included.
         max_retries: Further tries after the first.
         max_body_bytes: A longer answer is not read.
-        max_connections: Exchanges at once, per worker; further ones wait, and the deadline is not running yet.
+        max_connections: Exchanges at once with each replica, per worker, at most; fewer after signs of overload
+            (see `trajgen.backends.pace`). Further ones wait, and the deadline is not running yet.
     """
 
-    base_url: Url
+    base_url: Url | Urls
     model: str
     sampling: dict[str, Json] = field(default_factory=dict)
     api_key_env: str | None = None
@@ -93,39 +85,31 @@ class OpenAIConfig(Struct, frozen=True):
     max_connections: Count = 256
 
     def __post_init__(self) -> None:
-        """Refuse sampling keys that would be overwritten, or break the record."""
+        """Refuse sampling keys that would be overwritten, or break the record; and addresses that hold a secret."""
         for key, why in _RESERVED.items():
             if key in self.sampling:
                 raise ValueError(f"sampling.{key}: cannot be set here: {why}")
+        urls = self.base_urls()
+        for url in urls:
+            if "@" in url.split("/")[2]:  # quoted nowhere: what stands before the @ is secret
+                raise ValueError("base_url: expected no user or password, found one; use `api_key_env`")
+            if urls.count(url) > 1:
+                raise ValueError(f"base_url: expected each address once, found {url} {urls.count(url)} times")
+            try:
+                URL(url)
+            except ValueError as error:
+                raise ValueError(f"base_url: expected such as http://HOST:PORT/v1, found {url} ({error})") from None
 
-
-class ProviderError(Exception):
-    """The server did not answer, or answered nothing of use, or refused.
-
-    Attributes:
-        status: HTTP status, or the one that an error inside a 200 names; None where there is neither.
-        retry_after_s: How long the server asked to wait, where it did.
-    """
-
-    def __init__(self, message: str, status: int | None = None, retry_after_s: float | None = None) -> None:
-        super().__init__(message)
-        self.status, self.retry_after_s = status, retry_after_s
-
-    @property
-    def may_pass(self) -> bool:
-        """Whether the same request may work a little later."""
-        return self.status is None or self.status in _RETRIED or self.status >= 500  # noqa: PLR2004 - HTTP's own
-
-
-class SettingsRefused(ProviderError, UserError):
-    """The server refused the key, the address or the model: no other request would fare better, so the job stops."""
+    def base_urls(self) -> tuple[str, ...]:
+        """Return the addresses, also where there is one."""
+        return (self.base_url,) if isinstance(self.base_url, str) else tuple(self.base_url)
 
 
 class OpenAIBackend:
-    """One session with one server, shared by the episodes of a worker.
+    """One session with one server or several replicas of it, shared by the episodes of a worker.
 
     Raises:
-        ConfigError: the environment variable that `api_key_env` names is not set.
+        ConfigError: the environment variable that `api_key_env` names is not set, or holds no key.
     """
 
     config: ClassVar[type[Struct]] = OpenAIConfig
@@ -135,10 +119,10 @@ class OpenAIBackend:
 
     def __init__(self, config: OpenAIConfig) -> None:
         self._config = config
-        self._url = URL(config.base_url.rstrip("/") + "/chat/completions")
-        self._key = _key(config.api_key_env)
+        self._replicas = Replicas(config.base_urls(), config.max_connections)
+        self._key = api_key(config.api_key_env)
+        self._refusals = Refusals(self._key, config.api_key_env)
         self._encoder = RequestEncoder(config.model, config.sampling)
-        self._slots = asyncio.Semaphore(config.max_connections)
         self._session: aiohttp.ClientSession | None = None
 
     async def generate(
@@ -156,41 +140,61 @@ class OpenAIBackend:
             ProviderError: no chat completion within `timeout_s` and `max_retries`, or the server refused.
         """
         body = self._encoder.body(messages, tools, seed=seed, sampling=sampling, constraint=constraint)
-        async with self._slots:
-            deadline = asyncio.get_running_loop().time() + self._config.timeout_s
-            try:
-                async with asyncio.timeout_at(deadline):
-                    return await self._insist(body, deadline)
-            except TimeoutError:
-                raise ProviderError(
-                    f"{self._url}: no whole answer within timeout_s = {self._config.timeout_s:g}; "
-                    "raise it, or lower `max_connections` or `concurrency`"
-                ) from None
+        return await self._insist(body, self._replicas.order(messages))
 
     async def close(self) -> None:
         """Release connections; the backend is not used again."""
         if self._session is not None:
             await self._session.close()
 
-    async def _insist(self, body: bytes, deadline: float) -> Reply:
-        attempt = 0
+    async def _insist(self, body: bytes, order: Sequence[Replica]) -> Reply:
+        clock = asyncio.get_running_loop().time
+        left_s, tried = self._config.timeout_s, list[Replica]()
+        replica = self._replicas.choose(order)
         while True:
-            try:
-                return await self._ask(body)
-            except ProviderError as error:
-                wait_s = _wait_s(error, body, attempt)
-                late = asyncio.get_running_loop().time() + wait_s > deadline
-                if not error.may_pass or attempt >= self._config.max_retries or late:
-                    raise
-            attempt += 1
-            await asyncio.sleep(wait_s)
+            async with replica.pace:
+                deadline = clock() + left_s
+                try:
+                    return await self._try(replica, body, deadline)
+                except ProviderError as error:
+                    tried.append(replica)
+                    replica = self._replicas.choose(order, tried) if error.is_broken else replica
+                    wait_s = _wait_s(error, body, len(tried) - 1) if replica in tried else 0.0
+                    late = clock() + wait_s >= deadline
+                    if not error.may_pass or len(tried) > self._config.max_retries or late:
+                        raise
+                await asyncio.sleep(wait_s)  # in the slot of the one that failed, which needs the rest
+            left_s = deadline - clock()
 
-    async def _ask(self, body: bytes) -> Reply:
+    async def _try(self, replica: Replica, body: bytes, deadline: float) -> Reply:
+        """Ask one replica once, and note how it fared."""
+        began_s, epoch = self._replicas.now(), replica.pace.epoch
+        try:
+            async with asyncio.timeout_at(deadline):
+                reply = await self._ask(replica.url, body)
+        except TimeoutError:
+            self._replicas.failed(replica, began_s)
+            raise ProviderError(
+                f"{replica.url}: no whole answer within timeout_s = {self._config.timeout_s:g}; "
+                "raise it, or lower `max_connections` or `concurrency`"
+            ) from None
+        except ProviderError as error:
+            if error.is_pressure:
+                replica.pace.pressed(epoch)
+            if error.is_broken:
+                self._replicas.failed(replica, began_s)
+            raise
+        replica.pace.answered()
+        self._replicas.worked(replica)
+        return reply
+
+    async def _ask(self, url: URL, body: bytes) -> Reply:
         session = self._session or self._open()
         try:
-            async with session.post(self._url, data=body, allow_redirects=False) as response:
+            async with session.post(url, data=body, allow_redirects=False) as response:
                 if response.status != _OK:
-                    return await self._refused(response)
+                    said = await _start_of(response)
+                    return self._refusals.refused(url, response.status, response.reason, response.headers, said)
                 answer = await self._read(response)
                 if answer is None:
                     response.close()  # else the rest would be read before the connection is used again
@@ -198,12 +202,15 @@ class OpenAIBackend:
         except (aiohttp.ClientError, OSError) as error:
             if isinstance(error, TimeoutError):
                 raise  # our own deadline; TimeoutError is an OSError
-            what = str(error) or type(error).__name__
-            raise ProviderError(f"{self._url}: {what}; is the server up, and `base_url` right?") from error
+            what = self._refusals.without_key(str(error)) or type(error).__name__
+            raise ProviderError(
+                f"{url}: {what}; is the server up, and `base_url` right?",
+                unreachable=isinstance(error, aiohttp.ClientConnectorError),
+            ) from error
         try:
             return read_completion(answer)
         except NotACompletion as problem:
-            return self._not_a_completion(answer, problem)
+            return self._refusals.not_a_completion(url, answer, problem)
 
     def _open(self) -> aiohttp.ClientSession:
         """Open the session; inside a running loop, as aiohttp wants it."""
@@ -211,7 +218,7 @@ class OpenAIBackend:
         if self._key is not None:
             headers["Authorization"] = f"Bearer {self._key}"
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),  # `_slots` is the limit
+            connector=aiohttp.TCPConnector(limit=0),  # the replicas' paces are the limit
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=headers,
             timeout=aiohttp.ClientTimeout(),  # the deadline is ours
@@ -232,52 +239,20 @@ class OpenAIBackend:
                 return None
         return b"".join(chunks)
 
-    async def _refused(self, response: aiohttp.ClientResponse) -> Reply:
-        """Raise what the server's refusal means; a prompt that is too long is a reply."""
-        status = response.status
-        said = self._without_key(_message_in(await _start_of(response)))
-        if status in _TOO_LONG_STATUSES and any(words in said for words in _TOO_LONG):
-            return Reply(None, raw=said, error_kind="context")
-        if response.headers.get("Location"):
-            check = f"it redirects to {response.headers['Location'][:200]}: check `base_url`"
-        elif status in {401, 403}:
-            check = self._about_key()
-        else:
-            check = _CHECK.get(status, "")
-        message = f"{self._url}: HTTP {status}: {said or response.reason}"
-        kind = SettingsRefused if status in _SETTINGS else ProviderError
-        raise kind(f"{message}; {check}" if check else message, status, _retry_after_s(response.headers))
 
-    def _about_key(self) -> str:
-        name = self._config.api_key_env
-        if name is None:
-            return "the server wants a key: set `api_key_env` to the name of the environment variable that holds it"
-        return f"check the key in the environment variable {name}"
+def api_key(name: str | None) -> str | None:
+    """Return the key that the environment variable `name` holds; None where no name is given.
 
-    def _not_a_completion(self, body: bytes, problem: NotACompletion) -> Reply:
-        """Raise the failure that a 200 hides; a prompt that is too long is a reply here too."""
-        status = _status_in(body)
-        said = self._without_key(_message_in(body))
-        if status in _TOO_LONG_STATUSES and any(words in said for words in _TOO_LONG):
-            return Reply(None, raw=said, error_kind="context")
-        inside = "" if status is None else f", error {status}"
-        found = f": {said[:_BODY_CHARS]}" if said else ""
-        raise ProviderError(
-            f"{self._url}: expected a chat completion, found HTTP 200 with {problem}{inside}{found}; check `base_url`",
-            status,
-        ) from problem
-
-    def _without_key(self, said: str) -> str:
-        """Some servers quote the key they refuse; it must not reach a log or a record."""
-        return (said.replace(self._key, "***") if self._key else said)[:_ERROR_CHARS]
-
-
-def _key(name: str | None) -> str | None:
+    Raises:
+        ConfigError: it is not set, or holds what no HTTP header can carry. The value is quoted nowhere.
+    """
     if name is None:
         return None
     value = os.environ.get(name, "").strip()
     if not value:
         raise ConfigError(f"api_key_env: the environment variable {name} is not set; type: export {name}=...")
+    if not (value.isascii() and value.isprintable()):  # no header can carry it
+        raise ConfigError(f"api_key_env: the environment variable {name} holds a line break or a letter beyond ASCII")
     return value
 
 
@@ -289,52 +264,6 @@ async def _start_of(response: aiohttp.ClientResponse) -> bytes:
             response.close()
             break
     return read
-
-
-def _error_in(body: bytes) -> Any:  # whatever the server wrote
-    try:
-        data = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    return (data.get("error") or data.get("detail") or data) if isinstance(data, dict) else None
-
-
-def _status_in(body: bytes) -> int | None:
-    """Return the HTTP status that some gateways put into a body with status 200; as a number or as text.
-
-    `context_length_exceeded`, OpenAI's word for a prompt that is too long, stands for the 400 it comes with.
-    """
-    error = _error_in(body)
-    code = str(error.get("code")) if isinstance(error, dict) else ""
-    if code == "context_length_exceeded":
-        return 400
-    return int(code) if re.fullmatch("[45][0-9][0-9]", code) else None
-
-
-def _message_in(body: bytes) -> str:
-    error = _error_in(body)
-    message = error.get("message", error) if isinstance(error, dict) else error
-    if message is None:
-        return body.decode("utf-8", "replace").strip()
-    if isinstance(message, str):
-        return message
-    try:
-        return orjson.dumps(message).decode()
-    except orjson.JSONEncodeError:  # nested deeper than it writes, though not than it reads
-        return body.decode("utf-8", "replace").strip()
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Read `Retry-After`: seconds, or a date."""
-    given = headers.get("Retry-After", "")
-    try:
-        return max(0.0, float(given))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(given).timestamp() - time.time())
-    except (TypeError, ValueError):
-        return None
 
 
 def _wait_s(error: ProviderError, body: bytes, attempt: int) -> float:

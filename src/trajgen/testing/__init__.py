@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from trajgen.backends.scripted import ScriptedBackend
     from trajgen.testing.fakes import CounterEnv, ScriptedAgent
+    from trajgen.testing.faults import FaultyServer
     from trajgen.testing.server import serve
 
-__all__ = ["CounterEnv", "ScriptedAgent", "ScriptedBackend", "serve"]
+__all__ = ["CounterEnv", "FaultyServer", "ScriptedAgent", "ScriptedBackend", "serve"]
 
 _HOME = {
     "CounterEnv": "trajgen.testing.fakes",
+    "FaultyServer": "trajgen.testing.faults",
     "ScriptedAgent": "trajgen.testing.fakes",
     "ScriptedBackend": "trajgen.backends.scripted",
     "serve": "trajgen.testing.server",

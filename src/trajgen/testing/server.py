@@ -4,14 +4,17 @@
         backend = OpenAIBackend(OpenAIConfig(server.base_url, "any"))
 
 It runs in a thread of its own, so it serves this process and its workers alike. Faults are real too: a body that is
-cut is cut, one that drips drips.
+cut is cut, one that drips drips. `trajgen.testing.faults` has a name for each.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import struct
 import threading
+from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -20,20 +23,31 @@ from aiohttp import web
 from trajgen.errors import Fault, boundary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 Request = dict[str, Any]  # the JSON of a chat completion request
 Answer = str | dict[str, Any]  # text; or an assistant message; or a whole body, which has `choices`
+Spoil = Callable[[dict[str, Any], Request], dict[str, Any]]  # (a good completion, what was asked) -> a bad one
+
+_BLOCK = b"x" * 2**16
 
 
 class ServerFault(NamedTuple):
-    """What the server does instead of answering well; made by the functions below."""
+    """What the server does instead of answering well; made by the functions below.
 
-    kind: Literal["status", "cut", "drip", "body", "hang", "disconnect"]
+    Attributes:
+        means: What it is, in one line.
+    """
+
+    kind: Literal["status", "cut", "drip", "body", "hang", "disconnect", "reset", "flood", "spoiled", "mislabelled"]
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = {}
     seconds: float = 0.0
+    content_type: str = "application/json"
+    n_bytes: int = 0
+    spoil: Spoil | None = None
+    means: str = ""
 
 
 def status(code: int, message: str = "scripted", *, retry_after_s: float | None = None) -> ServerFault:
@@ -42,9 +56,11 @@ def status(code: int, message: str = "scripted", *, retry_after_s: float | None 
     return ServerFault("status", code, json.dumps({"error": {"message": message}}).encode(), headers)
 
 
-def garbage(body: bytes, code: int = 200) -> ServerFault:
+def garbage(
+    body: bytes, code: int = 200, *, content_type: str = "application/json", headers: Mapping[str, str] | None = None
+) -> ServerFault:
     """Answer with these bytes."""
-    return ServerFault("body", code, body)
+    return ServerFault("body", code, body, headers or {}, content_type=content_type)
 
 
 def cut() -> ServerFault:
@@ -65,6 +81,26 @@ def hang(seconds: float) -> ServerFault:
 def disconnect() -> ServerFault:
     """Close the connection without a word."""
     return ServerFault("disconnect")
+
+
+def reset() -> ServerFault:
+    """Send half of the headers, then reset the connection."""
+    return ServerFault("reset")
+
+
+def flood(n_bytes: int) -> ServerFault:
+    """Send a good answer whose text is so long, in blocks and without saying beforehand how long."""
+    return ServerFault("flood", n_bytes=n_bytes)
+
+
+def spoiled(spoil: Spoil) -> ServerFault:
+    """Answer with what `spoil` makes of the good completion."""
+    return ServerFault("spoiled", spoil=spoil)
+
+
+def mislabelled(content_type: str) -> ServerFault:
+    """Send a good answer under another content type."""
+    return ServerFault("mislabelled", content_type=content_type)
 
 
 def calling(tool: str, arguments: str | Mapping[str, Any], text: str | None = None, *, call_id: str = "c") -> Answer:
@@ -120,19 +156,23 @@ class Server:
     async def _respond(self, request: web.Request, number: int, fault: ServerFault | None) -> web.StreamResponse:
         if self._latency_s:
             await asyncio.sleep(self._latency_s)
-        if fault is None:
+        if fault is None or fault.kind == "hang":
+            await asyncio.sleep(0.0 if fault is None else fault.seconds)
             return _json(self._good(number))
-        if fault.kind == "hang":
-            await asyncio.sleep(fault.seconds)
-            return _json(self._good(number))
-        if fault.kind == "disconnect":
-            _drop(request)
-            return _json(b"")
         if fault.kind in {"cut", "drip"}:
             return await self._partly(request, self._good(number), fault)
-        return web.Response(
-            status=fault.status, body=fault.body, headers=fault.headers, content_type="application/json"
-        )
+        if fault.kind == "flood":
+            return await self._flooded(request, fault.n_bytes)
+        return self._at_once(request, number, fault)
+
+    def _at_once(self, request: web.Request, number: int, fault: ServerFault) -> web.Response:
+        if fault.kind in {"disconnect", "reset"}:
+            _drop(request, half_a_header=fault.kind == "reset")
+            return _json(b"")
+        if fault.spoil is not None:
+            return _json(json.dumps(fault.spoil(self._completion(number), self.requests[number])).encode())
+        body = self._good(number) if fault.kind == "mislabelled" else fault.body
+        return web.Response(status=fault.status, body=body, headers=fault.headers, content_type=fault.content_type)
 
     async def _partly(self, request: web.Request, body: bytes, fault: ServerFault) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(body))})
@@ -146,14 +186,27 @@ class Server:
             await asyncio.sleep(fault.seconds / len(body))
         return response
 
+    async def _flooded(self, request: web.Request, n_bytes: int) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        before, after = json.dumps(completion("HERE")).encode().split(b"HERE")
+        await response.write(before)
+        for _ in range(n_bytes // len(_BLOCK)):
+            await response.write(_BLOCK)
+        await response.write(after)
+        return response
+
     def _good(self, number: int) -> bytes:
+        return json.dumps(self._completion(number)).encode()
+
+    def _completion(self, number: int) -> dict[str, Any]:
         try:
             with boundary("backend"):
                 answer = self._answer(self.requests[number])
         except Fault as fault:  # raised again where the person who wrote the function sees it, by `serve`
             self.error = self.error or fault.__cause__ or fault
             answer = f"the function that drives this server raised: {fault}"
-        return json.dumps(answer if isinstance(answer, dict) and "choices" in answer else completion(answer)).encode()
+        return answer if isinstance(answer, dict) and "choices" in answer else completion(answer)
 
 
 def completion(answer: Answer, **fields: Any) -> dict[str, Any]:
@@ -175,9 +228,15 @@ def _json(body: bytes) -> web.Response:
     return web.Response(body=body, content_type="application/json")
 
 
-def _drop(request: web.Request) -> None:
-    if request.transport is not None:
-        request.transport.abort()
+def _drop(request: web.Request, *, half_a_header: bool = False) -> None:
+    if request.transport is None:
+        return
+    if half_a_header:
+        request.transport.write(b"HTTP/1.1 200 OK\r\nContent-Ty")
+        # without lingering, closing resets the connection instead of ending it
+        no_linger = struct.pack("ii", 1, 0)
+        request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
+    request.transport.abort()
 
 
 @contextmanager
