@@ -17,7 +17,7 @@ from trajgen import registry
 from trajgen.cli import INCOMPLETE, OK, output
 from trajgen.cli import options as flags
 from trajgen.cli.listing import installed, listed, missing_of_extra
-from trajgen.errors import TrajgenError
+from trajgen.errors import ConfigError, TrajgenError
 
 State = Literal["ok", "missing", "broken"]
 _EXTRAS = {
@@ -27,6 +27,7 @@ _EXTRAS = {
     "plot": "plots of `trajgen show RUN --by ... --plot FILE`",
     "pictures": "films of `trajgen render` as WebP or GIF",
     "video": "films of `trajgen render` as mp4",
+    "local": "models in this process",
     "learn": "training the tabletop's learned affordances",
 }
 _GIB = 2**30
@@ -54,18 +55,40 @@ def doctor(
         bool,
         Parameter(name="--full", negative="", show_default=False, help="Make every environment and start Ray; ~30 s."),
     ] = False,
+    endpoint: Annotated[
+        str | None, Parameter(name="--endpoint", help="Instead: what works at this server, e.g. http://HOST:8000/v1.")
+    ] = None,
+    model: Annotated[
+        str | None, Parameter(name="--model", help="With --endpoint: which model; else its first.")
+    ] = None,
+    api_key_env: Annotated[
+        str | None,
+        Parameter(name="--api-key-env", help="With --endpoint: the environment variable that holds the key."),
+    ] = None,
     as_json: flags.AsJson = False,
 ) -> int:
     """Say what is installed, what is missing and what to type.
 
     The exit code is 1 where something is broken that trajgen cannot do without.
     """
-    findings = list(examine(full=full))
+    if endpoint is None and (model or api_key_env):
+        raise ConfigError("--endpoint: missing; --model and --api-key-env say how to ask one")
+    findings = list(examine(full=full)) if endpoint is None else _endpoint(endpoint, model, api_key_env)
     if as_json:
         output.say_json({"ok": not _broken(findings), "findings": [f._asdict() for f in findings]})
     else:
         _tell(findings)
     return INCOMPLETE if _broken(findings) else OK
+
+
+def _endpoint(url: str, model: str | None, api_key_env: str | None) -> list[Finding]:
+    from trajgen.cli.endpoint import probed  # aiohttp
+
+    states: dict[bool | None, State] = {True: "ok", None: "ok", False: "missing"}
+    return [
+        Finding(p.what, "broken" if p.what == "chat" and not p.works else states[p.works], p.found, p.advice)
+        for p in probed(url, model, api_key_env)
+    ]
 
 
 def _broken(findings: list[Finding]) -> bool:
