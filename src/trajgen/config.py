@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from trajgen import registry
-from trajgen.entries import AgentChoice, BackendChoice, Budget, Entry, Job
+from trajgen.entries import AgentChoice, BackendChoice, Budget, Entry, Job, OracleMix
 from trajgen.errors import ConfigError, TrajgenError, nearest
 from trajgen.ids import digest
 from trajgen.limits import MAX_EPISODES, MAX_REPEATS, MAX_WORKERS, check_plain, check_size, read_seeds
@@ -54,6 +54,7 @@ class _Keys(Struct, frozen=True, kw_only=True):
     trials: Repeats | None = None
     feedback: list[str | list[str]] | None = None
     budget: dict[str, Json] | None = None
+    oracle_mix: dict[str, Json] | None = None
     resources: dict[str, float] | None = None
 
 
@@ -208,6 +209,8 @@ def _expand(
         raise ConfigError(f"{join(where, 'seeds')}: give either `seeds` or `weight` (with `episodes` at the top)")
     check_size(len(seeds or ()), given("samples") or 1, given("trials") or 1, join(where, "seeds"))
     budget = convert((top.budget or {}) | (own.budget or {}), Budget, join(where, "budget"))
+    mixed = given("oracle_mix")
+    mix = None if mixed is None else convert(mixed, OracleMix, join(where, "oracle_mix"))
     n_variants = len(envs) * len(agents) * len(splits) * len(shown_sets) * len(swept)
     for env_id, agent, split, channels, options in itertools.product(envs, agents, splits, shown_sets, swept):
         entry = _entry(
@@ -223,6 +226,7 @@ def _expand(
             samples=given("samples") or 1,
             trials=given("trials") or 1,
             resources={},
+            oracle_mix=mix,
         )
         yield _Variant(entry, None if own.weight is None else own.weight / n_variants)
 
@@ -262,6 +266,8 @@ def _entry(**parts: Any) -> Entry:  # the fields of Entry
     prompts = list(registry.agent(agent.name).prompts)
     # trials too: an agent that may try again reflects, so even its first trial's row is another one
     shaped_by = [prompts, models, sorted(parts["feedback"]), budget, parts["trials"]]
+    if parts["oracle_mix"] is not None:
+        shaped_by.append(msgspec.to_builtins(parts["oracle_mix"]))
     key = digest("entry", agent.name, agent.version, agent.config, *shaped_by)
     task_set = [list(parts["wrappers"]), parts["make_options"], parts["options"], parts["split"]]
     return Entry(key=key, id=digest("set", key, parts["env_id"], *task_set), **parts)

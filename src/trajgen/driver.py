@@ -204,6 +204,8 @@ def preflight(job: Job) -> None:
                     f"{where}agent: {entry.agent.name!r} needs an environment with {need}, and {entry.env_id} has none; "
                     "`random` and `llm` play any environment"
                 )
+        if entry.oracle_mix is not None and not hasattr(env_type, "oracle"):
+            raise ConfigError(f"{where}oracle_mix: {entry.env_id} has no oracle; leave the key out")
         if "score" in registry.agent(entry.agent.name).needs:
             _refuse_mute(entry, where)
         if hasattr(env_type, "options_type"):

@@ -39,6 +39,23 @@ class Budget(Struct, frozen=True):
     episode_timeout_s: Seconds = 120.0
 
 
+class OracleMix(Struct, frozen=True):
+    """Turns that the environment's expert plays in the agent's place; the record says `by = "oracle"` of each.
+
+    Attributes:
+        first: So many turns of the expert's at the beginning.
+        share: Then every turn is the expert's with this probability, drawn from the episode's id.
+    """
+
+    first: Annotated[int, Meta(ge=0)] = 0
+    share: Annotated[float, Meta(ge=0, le=1)] = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse a mixture without any oracle in it."""
+        if not (self.first or self.share):
+            raise ValueError("expected `first` or `share` above 0")
+
+
 class BackendChoice(Struct, frozen=True):
     """A model: which plug-in, and its validated keys with defaults filled in."""
 
@@ -84,6 +101,7 @@ class Entry(Struct, frozen=True):
     samples: int
     trials: int
     resources: dict[str, float]
+    oracle_mix: OracleMix | None = None
 
     def items(self) -> Iterator[tuple[int, int]]:
         """Yield (seed, sample) in the order of the plan."""

@@ -94,6 +94,7 @@ class _Game:
         self.recorders = {role: RecordingBackend(b, role, spec.episode_id) for role, b in backends.items()}
         self._opened = False
         self._want_legal = False
+        self._mix_rng = np.random.default_rng([int(spec.episode_id, 16), 1])  # the agent's own has no second word
         self._budget = spec.entry.budget
         self._max_steps = self._budget.max_steps or 0
         self._deadline = time.monotonic() + self._budget.episode_timeout_s
@@ -166,9 +167,22 @@ class _Game:
         started = time.perf_counter()
         for recorder in self.recorders.values():
             recorder.turn = number
-        with boundary("agent"):
-            turn = rows.checked(await self.agent.act())
+        turn = await self._experts_turn(number)
+        if turn is None:
+            with boundary("agent"):
+                turn = rows.checked(await self.agent.act())
         await self._perform(number, turn, time.perf_counter() - started)
+
+    async def _experts_turn(self, number: int) -> Turn | None:
+        """Return the expert's call where the job mixes it in; None where the turn is the agent's, or the expert has none."""
+        mix = self.spec.entry.oracle_mix
+        if mix is None:
+            return None
+        drawn = float(self._mix_rng.random())  # every turn has its draw, so that another `first` moves none
+        if number >= mix.first and drawn >= mix.share:
+            return None
+        call = await self.stage.run(self.session.oracle_next)
+        return None if call is None else Turn(calls=(Call(call.tool, call.arguments),), by="oracle")
 
     def _used_up(self, n_turns: int) -> StopReason | None:
         if self._budget.max_turns and n_turns >= self._budget.max_turns:
