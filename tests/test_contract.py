@@ -40,10 +40,11 @@ for _env_id, _knobs in FOREIGN.items():
         _named(_env_id), (EnvContract,), {"env_id": _env_id, "has_oracle": False, "seeds": range(5), **_knobs}
     )
 
-for _agent in [name for name in registry.plug_ins("agents") if name != "unruly"]:  # it breaks them on purpose
+# unruly breaks the contract on purpose; human waits for a keyboard, and its own test types
+for _agent in [name for name in registry.plug_ins("agents") if name not in {"unruly", "human"}]:
     _needs_model = bool(registry.agent(_agent).backends)
     _plays = {"planner": [TOOLBOX, "counting/Guess-v0"], "halving": ["counting/Guess-v0"]}
-    _able = [COUNTER_ID] if "affordance" in registry.agent(_agent).needs else [COUNTER_ID, TOOLBOX]
+    _able = [COUNTER_ID] if registry.agent(_agent).needs & {"affordance", "legal"} else [COUNTER_ID, TOOLBOX]
     _worlds = _plays.get(_agent, _able)
     for _env_id in _worlds:
         _name = _named(f"agent_{_agent}_in_{_env_id}")

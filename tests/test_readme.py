@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from sybil.document import Document
 from sybil.parsers.markdown import CodeBlockParser
+
+from trajgen import config
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -63,9 +66,7 @@ def test_the_episode_it_tells_is_what_is_printed(tmp_path: Path):
 
 
 def test_the_job_it_shows_is_a_job(tmp_path: Path):
-    from trajgen import config
-
-    (job,) = blocks("toml")
+    (job,) = [block for block in blocks("toml") if "[[entry]]" in block]
     (tmp_path / "mine.toml").write_text(job)
     assert len(config.load(tmp_path / "mine.toml").entries) == 6
 
@@ -81,3 +82,13 @@ def test_the_table_of_the_quickstart_is_what_is_printed(tmp_path: Path):
     printed = trajgen("show", "runs/quickstart", cwd=tmp_path)
     told = shown_after("trajgen show runs/quickstart")
     assert told.splitlines()[1:] == [line.rstrip() for line in printed.splitlines()][1 : len(told.splitlines())]
+
+
+def test_every_model_it_shows_can_be_put_into_a_job():
+    (text,) = [block for block in blocks("toml") if "[backend.vllm]" in block]
+    backends = tomllib.loads(text)["backend"]
+    assert set(backends) == {"vllm", "sglang", "ollama", "llamacpp", "openai"}
+    for name in backends:
+        agent = {"name": "llm", "backend": name}
+        job = config.parse({"env": "trajgen/Toolbox-v0", "seeds": "0:1", "agent": agent, "backend": backends})
+        assert job.entries[0].agent.backends["backend"].config["base_url"]

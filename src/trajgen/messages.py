@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from trajgen.chat import FunctionCall, Message
 
 if TYPE_CHECKING:
@@ -135,6 +137,15 @@ def _add_turn(transcript: Transcript, turn: TurnRecord, steps: Sequence[Step]) -
         transcript.step(step)
     for call in turn.unexecuted:
         transcript.not_executed(call)
+
+
+def with_postscript(messages: Sequence[Message], text: str) -> list[Message]:
+    """Return a chat whose last message says something more.
+
+    Not a message of its own: many chat templates refuse two of one side in a row, and a user's after a tool's.
+    """
+    *before, last = messages
+    return [*before, msgspec.structs.replace(last, content=f"{last.content}\n\n{text}".lstrip())]
 
 
 def tool_schema(tool: Tool) -> dict[str, object]:

@@ -9,6 +9,7 @@ import pytest
 from trajgen.backends.openai import OpenAIBackend, OpenAIConfig
 from trajgen.backends.scripted import ScriptedBackend, check_chat
 from trajgen.chat import EmittedCall, Reply
+from trajgen.errors import ConfigError
 from trajgen.messages import SYSTEM_PROMPT, PlacedCall, Transcript, default_system_prompt
 from trajgen.testing.contract import AgentContract
 from trajgen.testing.drive import Drive, play
@@ -165,3 +166,33 @@ def test_the_seed_of_the_task_reaches_no_prompt():
 def test_without_a_backend_it_cannot_be_made():
     with pytest.raises(KeyError):
         play(COUNTER_ID, LlmAgent)
+
+
+WRITTEN = {
+    "hermes": 'I add.\n<tool_call>\n{"name": "add", "arguments": {"n": 3}}\n</tool_call>',
+    "qwen": "I add.\n<tool_call>\n<function=add>\n<parameter=n>\n3\n</parameter>\n</function>\n</tool_call>",
+    "llama3": 'I add.<|python_tag|>{"name": "add", "parameters": {"n": 3}}',
+    "mistral": 'I add.[TOOL_CALLS][{"name": "add", "arguments": {"n": 3}}]',
+    "fenced": 'I add.\n```json\n{"name": "add", "arguments": {"n": 3}}\n```',
+    "react": "Thought: I add.\nAction: add(n=3)",
+}
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+@pytest.mark.parametrize("named", [False, True])
+def test_calls_that_the_server_left_in_the_text_are_found_and_go_back_as_calls(written, named):
+    config = {"format": written if named else "auto"}
+    script = [Reply(WRITTEN[written], finish_reason="stop"), "add(2); submit()"]
+    if named:
+        script = [Reply(WRITTEN[written], finish_reason="stop")]
+    played, backend = episode(script, config=config, max_steps=2)
+    assert played.turns[0].text == "I add."
+    assert (played.steps[0].tool, played.steps[0].arguments) == ("add", '{"n":3}')
+    assistant = backend.asked[1][0][2]
+    assert assistant.content == "I add."
+    assert assistant.tool_calls[0].name == "add"
+
+
+def test_a_format_that_is_none_is_named_with_the_nearest():
+    with pytest.raises(ConfigError, match="did you mean 'hermes'"):
+        LlmAgent.config(format="hermez")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 
 import msgspec
 import pytest
@@ -87,9 +88,12 @@ def test_legal_chats_pass():
     generate(ScriptedBackend(["look()"]), CHAT[1:])
 
 
-def test_a_request_without_tools_is_refused():
-    with pytest.raises(ScriptError, match="no tool"):
-        generate(ScriptedBackend(["look()"]), tools=())
+def test_without_tools_a_text_of_the_script_is_the_reply_itself():
+    backend = ScriptedBackend(["Thought: I add.\nAction: add(n=3)"])
+    reply = asyncio.run(backend.generate([Message("user", "go")], ()))
+    assert reply.text == "Thought: I add.\nAction: add(n=3)"
+    assert not reply.calls
+    assert json.loads(reply.raw)["content"] == reply.text
 
 
 def read(text):

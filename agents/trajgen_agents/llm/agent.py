@@ -1,5 +1,7 @@
-"""A language model that calls tools natively. Its messages are `trajgen.messages`', so that a stored episode reads back
-as exactly what the model saw. Knows no server: it is handed a backend that keeps the record.
+"""A language model that calls tools: natively, or in its text where the server does not read it.
+
+Its messages are `trajgen.messages`', so that a stored episode reads back as exactly what the model saw: a call that was
+written into the text goes back as a call. Knows no server: it is handed a backend that keeps the record.
 
 The lesson of an earlier trial (Reflexion, arXiv 2303.11366) goes to the end of the system prompt, which the record
 keeps as `system_prompt`; where the environment already tells it as feedback, it is not told twice.
@@ -7,17 +9,19 @@ keeps as `system_prompt`; where the environment already tells it as feedback, it
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, ClassVar
 
 from msgspec import Struct
 
 from trajgen.messages import SYSTEM_PROMPT, PlacedCall, Transcript, default_system_prompt
-from trajgen.replies.native import turn_of
+from trajgen.replies.formats import reader
 from trajgen.types import Json, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from trajgen.chat import Message
     from trajgen.protocols import Aids, Backend, Opening
     from trajgen.types import Need, Step, ToolCall
 
@@ -30,17 +34,24 @@ class LlmConfig(Struct, frozen=True):
 
     Attributes:
         system_prompt: Instead of the default one.
+        format: How calls are written, see `trajgen.replies.formats`; `auto` takes native calls, else looks for the marks
+            of each format in the text, for servers that do not read them themselves.
         sampling: Keys that win over the backend's own, e.g. `{temperature = 0}`.
     """
 
     system_prompt: str | None = None
+    format: str = "auto"
     sampling: dict[str, Json] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a format that is none."""
+        reader(self.format)
 
 
 class LlmAgent:
     """One exchange with the model a turn."""
 
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     needs: ClassVar[frozenset[Need]] = frozenset()
     config: ClassVar[type[Struct]] = LlmConfig
     backends: ClassVar[tuple[str, ...]] = ("backend",)
@@ -50,6 +61,7 @@ class LlmAgent:
         """Keep the model."""
         self._config = config
         self._backend = backends["backend"]
+        self._read = reader(config.format)
         self._prompt = config.system_prompt
         self._last: Turn | None = None
         self._steps: list[Step] = []  # what the last turn's calls brought
@@ -73,24 +85,29 @@ class LlmAgent:
         """Ask the model for its next reply."""
         self._write_down()
         reply = await self._backend.generate(
-            self._transcript.messages,
+            self._asked(),
             self._tools,
             seed=int(self._rng.integers(_SEEDS)),  # the n-th call has the n-th draw
             sampling=self._config.sampling,
         )
-        self._last = turn_of(reply, self._tools)
+        self._last = self._read(reply, self._tools)
         return self._last
 
     def observe(self, step: Step, *, legal: Sequence[ToolCall] | None) -> None:
         """Keep what a call brought until the turn is over."""
         self._steps.append(step)
 
+    def _asked(self) -> list[Message]:
+        """Return what the model is to reply to."""
+        return self._transcript.messages
+
     def _write_down(self) -> None:
-        """Add the last turn to the transcript, as `messages.episode_messages` will from the record."""
-        if self._last is None:
-            return
-        turn, steps = self._last, self._steps
-        self._transcript.turn(turn.text, turn.reasoning, [PlacedCall(s.call_id, s.tool, s.arguments) for s in steps])
-        for step in steps:
-            self._transcript.step(step)
+        """Add the last turn, and those of others since, to the transcript, as `messages.episode_messages` will from the record."""
+        own = self._last or Turn()
+        for _, group in itertools.groupby(self._steps, key=lambda step: step.turn):
+            steps = list(group)
+            self._transcript.turn(own.text, own.reasoning, [PlacedCall(s.call_id, s.tool, s.arguments) for s in steps])
+            for step in steps:
+                self._transcript.step(step)
+            own = Turn()  # what follows before the next reply was done by another, who says nothing
         self._last, self._steps = None, []

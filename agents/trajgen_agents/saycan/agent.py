@@ -186,6 +186,7 @@ class SayCanAgent(SayCanPriorAgent):
         super().observe(step, legal=legal)
         self._transcript.turn(self._said, None, [PlacedCall(step.call_id, step.tool, step.arguments)])
         self._transcript.step(step)
+        self._said = None  # the next call may be another's
 
     async def _opinions(self, options: Sequence[ToolCall]) -> Sequence[float]:
         return await self._model.score(self._transcript.messages, [sentence(call, self._tools) for call in options])

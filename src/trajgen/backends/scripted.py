@@ -84,17 +84,20 @@ class ScriptedBackend:
         sampling: Mapping[str, Json] | None = None,
         constraint: Mapping[str, Json] | None = None,
     ) -> Reply:
-        """Return the reply whose turn it is.
+        """Return the reply whose turn it is; where no tool is offered, a text of the script is the reply itself.
 
         Raises:
-            ScriptError: the messages are no legal chat, no tool is offered, or the script has ended.
+            ScriptError: the messages are no legal chat, or the script has ended.
         """
-        check_chat(messages, tools)
+        check_turn(messages)
         self.n_calls += 1
         number = sum(m.role == "assistant" for m in messages)
         given = self._play(messages, tools) if self._play is not None else self._next(number)
         if isinstance(given, Reply):
             return given
+        if not tools:
+            message = to_json({"role": "assistant", "content": given})
+            return Reply(given, finish_reason="stop", model="scripted", raw=message)
         try:
             return reply_of(parse(given), tools, number)
         except ValueError as error:

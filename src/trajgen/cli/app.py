@@ -12,6 +12,7 @@ First: trajgen run --env CartPole-v1 --agent random -n 100"""
 
 _VERBS = {
     "run": ("run:run", "Play a job file, or an environment and an agent named here, into a run."),
+    "play": ("keyboard:at_keyboard", "Play an environment yourself, in the terminal, and keep the episode."),
     "resume": ("resume:resume", "Play what is missing of a run."),
     "show": ("show:show", "Print a run's table, compare its cells, or tell one episode."),
     "verify": ("replay:verify", "Re-execute stored episodes and compare them step by step."),
@@ -39,6 +40,11 @@ def make_app() -> App:
     init = App(name="init", help="Write a new plug-in package.", help_format="plaintext")
     init.command("trajgen.cli.init:init_env", name="env", help="An environment of tools, with its contract test.")
     app.command(init)
+    models = App(name="models", help="List, fetch or remove models for the local backend.", help_format="plaintext")
+    models.command("trajgen.cli.models:list_models", name="list", help="What can be fetched, and what is here.")
+    models.command("trajgen.cli.models:fetch", name="fetch", help="Get a model and check it; installs nothing.")
+    models.command("trajgen.cli.models:remove", name="remove", help="Delete a fetched model.")
+    app.command(models)
     app.register_install_completion_command(help="Install completion for this shell.")
     return app
 

@@ -5,6 +5,7 @@ Decides where a job is played (this process or Ray) and which exit code its repo
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from trajgen.config import Job
     from trajgen.driver import JobReport, Prepared, Snapshot
+    from trajgen.entries import Job
     from trajgen.types import Json
 
 _SHOWN_REASONS = 5
@@ -34,12 +35,14 @@ class How(NamedTuple):
     Attributes:
         address: An existing Ray cluster; None starts one.
         retry_failed: Play failed episodes again.
+        silent: Show no progress: a person plays in this terminal.
     """
 
     allow_mixed: bool = False
     retry_failed: bool = False
     address: str | None = None
     as_json: bool = False
+    silent: bool = False
 
 
 class _Last:
@@ -95,10 +98,14 @@ def _drive(made: Prepared, job: Job, how: How) -> _Played:
         return _Played(None, before, n_planned, sizes)
     start = _starter(made, job, how)  # first, since Ray may not be installed
     _announce(made, job, how, n_planned, before)
-    with watching() as show:
+    with contextlib.nullcontext(_unseen) if how.silent else watching() as show:
         last = _Last(show)
         report = start(last)
     return _Played(report, last.n_safe, n_planned, sizes)
+
+
+def _unseen(_: Snapshot) -> None:
+    """Show nothing."""
 
 
 def _starter(made: Prepared, job: Job, how: How) -> Callable[[_Last], JobReport]:
