@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from trajgen import config, driver, local
 from trajgen.ids import content_digest
 from trajgen.store import shards
 from trajgen.store.layout import RunDir
+from trajgen.testing.server import calling
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,3 +37,14 @@ def episodes_of(path: Path) -> list[Episode]:
 def digests_of(path: Path) -> list[str]:
     """Return the content digests of a run, sorted: equal for equal sets of episodes."""
     return sorted(map(content_digest, episodes_of(path)))
+
+
+def counts(request: dict[str, Any]) -> Any:
+    """Go one up or down towards the target, as whoever can count would; in the style of the request."""
+    text = "\n".join(m["content"] for m in request["messages"])
+    target, shown = int(re.search(r"to (\d+), then", text)[1]), int(re.findall(r"counter shows (\d+)", text)[-1])
+    tool = "submit" if target == shown else "add" if target > shown else "subtract"
+    arguments = {} if tool == "submit" else {"n": 1}
+    if "tools" in request:
+        return calling(tool, arguments)
+    return f"Action: {tool}({', '.join(f'{k}={v}' for k, v in arguments.items())})"

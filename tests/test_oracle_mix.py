@@ -1,19 +1,17 @@
 """Turns of the expert's mixed into an agent's episode: labelled, told to the agent as if it had made them, the same in
 every run, and part of what an episode is."""
 
-import re
-
 import gymnasium
 import pytest
 
-from jobs import digests_of, episodes_of, play
+from jobs import counts, digests_of, episodes_of, play
 from trajgen import config
 from trajgen.cli import OK, main
 from trajgen.driver import preflight
 from trajgen.errors import ConfigError
 from trajgen.messages import episode_messages
 from trajgen.testing.fakes import COUNTER_ID
-from trajgen.testing.server import calling, serve
+from trajgen.testing.server import serve
 
 
 @pytest.fixture(autouse=True)
@@ -32,17 +30,6 @@ def job(mix, agent="llm", url="http://127.0.0.1:9/v1", **keys):
         "oracle_mix": mix,
         **keys,
     }
-
-
-def counts(request):
-    """Go one up or down towards the target, as whoever can count would; in the style of the request."""
-    text = "\n".join(m["content"] for m in request["messages"])
-    target, shown = int(re.search(r"to (\d+), then", text)[1]), int(re.findall(r"counter shows (\d+)", text)[-1])
-    tool = "submit" if target == shown else "add" if target > shown else "subtract"
-    arguments = {} if tool == "submit" else {"n": 1}
-    if "tools" in request:
-        return calling(tool, arguments)
-    return f"Action: {tool}({', '.join(f'{k}={v}' for k, v in arguments.items())})"
 
 
 def test_the_first_turns_are_the_experts_and_the_model_is_told_of_them_as_its_own(tmp_path):

@@ -10,10 +10,11 @@ keeps as `system_prompt`; where the environment already tells it as feedback, it
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from trajgen.context import fitted
 from trajgen.messages import SYSTEM_PROMPT, PlacedCall, Transcript, default_system_prompt
 from trajgen.replies.formats import reader
 from trajgen.types import Json, Turn
@@ -37,11 +38,13 @@ class LlmConfig(Struct, frozen=True):
         format: How calls are written, see `trajgen.replies.formats`; `auto` takes native calls, else looks for the marks
             of each format in the text, for servers that do not read them themselves.
         sampling: Keys that win over the backend's own, e.g. `{temperature = 0}`.
+        context_chars: A longer conversation loses its oldest turns, see `trajgen.context`; about 4 make a token.
     """
 
     system_prompt: str | None = None
     format: str = "auto"
     sampling: dict[str, Json] | None = None
+    context_chars: Annotated[int, Meta(ge=1)] | None = None
 
     def __post_init__(self) -> None:
         """Refuse a format that is none."""
@@ -99,7 +102,7 @@ class LlmAgent:
 
     def _asked(self) -> list[Message]:
         """Return what the model is to reply to."""
-        return self._transcript.messages
+        return fitted(self._transcript.messages, self._config.context_chars)
 
     def _write_down(self) -> None:
         """Add the last turn, and those of others since, to the transcript, as `messages.episode_messages` will from the record."""

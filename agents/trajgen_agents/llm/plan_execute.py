@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
+from trajgen.context import fitted
 from trajgen.messages import SYSTEM_PROMPT, with_postscript
 from trajgen.prompting import PromptFiles
 from trajgen.replies.arguments import readable
@@ -72,7 +73,7 @@ class PlanExecuteAgent(LlmAgent):
     async def _plan_anew(self) -> str:
         self._write_down()
         question = self.prompts[0] if self._question is None else self._question
-        asked = with_postscript(self._transcript.messages, question)
+        asked = with_postscript(fitted(self._transcript.messages, self._config.context_chars), question)
         reply = await self._backend.generate(asked, (), sampling=self._config.sampling)
         self._plan = readable(reply.text or "").strip()
         self._n_left = max(1, sum(bool(line.strip()) for line in self._plan.splitlines()))

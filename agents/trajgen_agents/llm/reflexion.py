@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from msgspec import Meta
 
+from trajgen.context import fitted
 from trajgen.messages import SYSTEM_PROMPT, with_postscript
 from trajgen.prompting import PromptFiles, filled
 from trajgen.replies.arguments import readable
@@ -63,7 +64,7 @@ class ReflexionAgent(LlmAgent):
         self._write_down()
         ending = ENDS[outcome.stop_reason]
         question = filled(self.prompts[0] if self._question is None else self._question, {"ending": ending})
-        asked = with_postscript(self._transcript.messages, question)
+        asked = with_postscript(fitted(self._transcript.messages, self._config.context_chars), question)
         reply = await self._backend.generate(asked, (), sampling=self._config.sampling)
         lesson = " ".join(readable(reply.text or "").split())
         if not lesson:

@@ -8,12 +8,13 @@ The messages the model saw are kept by the recording backend; `trajgen.messages`
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from trajgen.chat import Message
+from trajgen.context import fitted
 from trajgen.prompting import PromptFiles, filled, tool_lines
 from trajgen.replies.formats import reader
 from trajgen.types import Json, Turn
@@ -35,10 +36,12 @@ class TextConfig(Struct, frozen=True):
     Attributes:
         prompt: Instead of the one in the agent's `prompts` folder; `$tools` and `$example` are filled in.
         sampling: Keys that win over the backend's own, e.g. `{temperature = 0}`.
+        context_chars: A longer conversation loses its oldest turns, see `trajgen.context`; about 4 make a token.
     """
 
     prompt: str | None = None
     sampling: dict[str, Json] | None = None
+    context_chars: Annotated[int, Meta(ge=1)] | None = None
 
 
 class TextAgent:
@@ -85,7 +88,7 @@ class TextAgent:
         self._write_down()
         sampling = {"stop": list(self.stops)} if self.stops else {}
         reply = await self._backend.generate(
-            self._messages,
+            fitted(self._messages, self._config.context_chars),
             (),
             seed=int(self._rng.integers(_SEEDS)),  # the n-th call has the n-th draw
             sampling=sampling | (self._config.sampling or {}),

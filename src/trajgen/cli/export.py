@@ -13,6 +13,7 @@ from trajgen.cli import OK, output
 from trajgen.cli import options as flags
 from trajgen.cli.progress import counting
 from trajgen.errors import ConfigError
+from trajgen.export.best import LEFT_OUT, best_of
 from trajgen.protocols import ExportReport
 from trajgen.store import reader
 from trajgen.store.layout import RunDir
@@ -53,9 +54,15 @@ def export(
             "Short for --set feedback=[...].",
         ),
     ] = None,
+    best: Annotated[
+        int | None,
+        Parameter(name="--best", help="Of each task's samples by an agent, only so many: solved, high return, short."),
+    ] = None,
     as_json: flags.AsJson = False,
 ) -> int:
     """Write a run in the format of a trainer, and say what was left out and why."""
+    if best is not None and best < 1:
+        raise ConfigError(f"--best: expected a whole number from 1, found {best}")
     found = reader.open_run(run)
     exporter = registry.exporter(to)
     settings = flags.read_settings("--set", [*(set_ or ()), *([f"as={as_}"] if as_ else ())])
@@ -66,13 +73,33 @@ def export(
     _clear(folder, to, found)
     n_there = sum(s.tally.n_episodes for s in reader.summary(found))
     with counting("exporting", n_there) as advance:
-        report = exporter().export(_told(reader.iter_episodes(found), advance), folder, config)
+        dropped: list[str] = []
+        told = _told(reader.iter_episodes(found), advance)
+        chosen = told if best is None else _best(found, told, best, dropped)
+        report = _counting(exporter().export(chosen, folder, config), len(dropped))
     _mark(folder, to, found, report)
     if as_json:
         output.say_json(_document(found, to, folder, report))
     else:
         _tell(folder, report)
     return OK
+
+
+def _best(found: RunDir, episodes: Iterable[Episode], n: int, dropped: list[str]) -> Iterator[Episode]:
+    """Yield the best episodes, and note the others."""
+    kept = best_of(reader.iter_episodes(found), n)
+    for episode in episodes:
+        if episode.episode_id in kept:
+            yield episode
+        else:
+            dropped.append(episode.episode_id)
+
+
+def _counting(report: ExportReport, n_dropped: int) -> ExportReport:
+    """Return a report that counts those too which the exporter never saw."""
+    if not n_dropped:
+        return report
+    return report._replace(n_in=report.n_in + n_dropped, rejected={**report.rejected, LEFT_OUT: n_dropped})
 
 
 def _channels(text: str) -> list[str]:
