@@ -255,6 +255,7 @@ class _Drive:
         self._shown_at = 0.0
 
     async def run(self) -> JobReport:
+        """Hand out leases until nothing is missing, nothing more can be done, or somebody asks to stop."""
         dispatcher = self._job.dispatcher
         while not dispatcher.finished and not self._stop.is_set():
             self._fill()

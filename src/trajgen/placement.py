@@ -103,6 +103,7 @@ class _Measured:
         self._spent_s: list[float] = []
 
     async def run(self, function: Callable[..., T], *args: Any) -> T:
+        """See `trajgen.stage.Stage`; a busy call waits for a processor first."""
         if not self._cost.busy:
             return await self._inner.run(self._timed, function, args)
         await self._processors.enter(self._place)

@@ -8,6 +8,7 @@ The messages the model saw are kept by the recording backend; `trajgen.messages`
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import msgspec
@@ -44,7 +45,7 @@ class TextConfig(Struct, frozen=True):
     context_chars: Annotated[int, Meta(ge=1)] | None = None
 
 
-class TextAgent:
+class TextAgent(ABC):
     """One exchange with the model a turn; subclasses say how things are put.
 
     Attributes:
@@ -122,17 +123,17 @@ class TextAgent:
             text = text.partition(mark)[0]
         return text.strip()
 
+    @abstractmethod
     def wrote(self, step: Step) -> str:
         """Put another's call as the model would have."""
-        raise NotImplementedError
 
+    @abstractmethod
     def opened(self, text: str, feedback: Sequence[Feedback]) -> str:
         """Put the first observation."""
-        raise NotImplementedError
 
+    @abstractmethod
     def told(self, steps: Sequence[Step]) -> str:
         """Put what the last reply brought."""
-        raise NotImplementedError
 
 
 def _example(tools: Sequence[Tool]) -> tuple[str, str]:

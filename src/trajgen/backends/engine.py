@@ -1,8 +1,8 @@
 """The embedded engine: llama.cpp's server inside this process, through xllamacpp. The only module that imports it.
 
 One engine a process and set of settings, shared by whoever holds it and ended with the last of them. It listens on a
-loopback port behind a key made for this process, and is spoken to over HTTP: a cancelled call then ends in the engine
-too, which its direct API cannot do (2 ms a call instead of 1.3). Knows tokens and text, no chat and no tool.
+loopback port behind a key made for this process, and is spoken to over HTTP: a call that is given up then frees its
+slot. That costs a millisecond or more a call over its direct API. Knows tokens and text, no chat and no tool.
 """
 
 from __future__ import annotations

@@ -192,6 +192,7 @@ class _Chat:
         self._n = 0
 
     def add(self, message: Message) -> None:
+        """Take the next message in, or raise what is wrong with it."""
         where = f"message {self._n} ({message.role}, {shown(message.content, 40)})"
         self._n += 1
         if message.role not in self.expected:

@@ -259,6 +259,7 @@ def serve(
     ready, over = threading.Event(), asyncio.Event()
 
     async def main() -> None:
+        """Serve until the block is over."""
         app = web.Application(client_max_size=2**30)
         app.router.add_post("/v1/chat/completions", server.handle)
         # cancelled requests of a client that gave up end their handler, so that nothing outlives the block
